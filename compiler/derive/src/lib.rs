@@ -1,0 +1,127 @@
+//! `#[derive(Tree)]`: see `twinflow_array::Tree`, whose impl this writes.
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Tokens;
+use quote::quote;
+use syn::{
+    Data, DeriveInput, Error, Field, Fields, GenericParam, Ident, LitStr, Member, Type, parse_macro_input,
+    spanned::Spanned, visit::Visit,
+};
+
+/// Implements `Tree` for `struct Name<L> { .. }`, where `L` is the leaf type.
+///
+/// Fields whose type mentions `L` are children; the others are copied by `Clone`. `#[tree(name = "..")]` on a field
+/// sets its path segment, which otherwise is its name.
+#[proc_macro_derive(Tree, attributes(tree))]
+pub fn derive_tree(input: TokenStream) -> TokenStream {
+    expand(&parse_macro_input!(input as DeriveInput)).unwrap_or_else(Error::into_compile_error).into()
+}
+
+fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
+    let name = &input.ident;
+    let leaf = leaf_parameter(input)?;
+    let fields = struct_fields(input)?
+        .iter()
+        .enumerate()
+        .map(|(i, field)| Child::new(i, field, leaf))
+        .collect::<syn::Result<Vec<_>>>()?;
+    let children: Vec<&Child> = fields.iter().filter(|field| field.is_child).collect();
+    let visits = children.iter().map(|Child { member, segment, .. }| {
+        quote! {
+            ::twinflow_array::Tree::visit(&self.#member, &path.join(#segment), f);
+        }
+    });
+    let maps = fields.iter().map(|Child { member, segment, is_child, .. }| {
+        if *is_child {
+            quote! { #member: ::twinflow_array::Tree::map_leaves(&self.#member, &path.join(#segment), f), }
+        } else {
+            quote! { #member: ::core::clone::Clone::clone(&self.#member), }
+        }
+    });
+    let moves = children.iter().map(|Child { member, .. }| {
+        quote! {
+            ::twinflow_array::Tree::into_leaves(self.#member, out);
+        }
+    });
+    Ok(quote! {
+        impl<#leaf: ::twinflow_array::Leaf> ::twinflow_array::Tree for #name<#leaf> {
+            type Leaf = #leaf;
+            type Rebind<TreeLeaf: ::twinflow_array::Leaf> = #name<TreeLeaf>;
+
+            fn visit<'tree>(
+                &'tree self,
+                path: &::twinflow_array::ParamPath,
+                f: &mut dyn FnMut(::twinflow_array::ParamPath, &'tree #leaf),
+            ) {
+                #(#visits)*
+            }
+
+            fn map_leaves<TreeLeaf: ::twinflow_array::Leaf>(
+                &self,
+                path: &::twinflow_array::ParamPath,
+                f: &mut dyn FnMut(::twinflow_array::ParamPath, &#leaf) -> TreeLeaf,
+            ) -> #name<TreeLeaf> {
+                #name { #(#maps)* }
+            }
+
+            fn into_leaves(self, out: &mut ::std::vec::Vec<#leaf>) {
+                #(#moves)*
+            }
+        }
+    })
+}
+
+/// One field and what the tree does with it.
+struct Child {
+    member: Member,
+    segment: String,
+    is_child: bool,
+}
+
+impl Child {
+    fn new(index: usize, field: &Field, leaf: &Ident) -> syn::Result<Self> {
+        let member = field.ident.clone().map_or(Member::Unnamed(index.into()), Member::Named);
+        let mut segment = field.ident.as_ref().map_or(index.to_string(), Ident::to_string);
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("tree")) {
+            attribute.parse_nested_meta(|meta| {
+                if !meta.path.is_ident("name") {
+                    return Err(meta.error("expected `name = \"..\"`"));
+                }
+                segment = meta.value()?.parse::<LitStr>()?.value();
+                Ok(())
+            })?;
+        }
+        Ok(Child { member, segment, is_child: mentions(&field.ty, leaf) })
+    }
+}
+
+fn leaf_parameter(input: &DeriveInput) -> syn::Result<&Ident> {
+    let params = &input.generics.params;
+    match params.first() {
+        Some(GenericParam::Type(leaf)) if params.len() == 1 => Ok(&leaf.ident),
+        _ => Err(Error::new(input.ident.span(), "derive(Tree) needs a struct with one type parameter: the leaf")),
+    }
+}
+
+fn struct_fields(input: &DeriveInput) -> syn::Result<&Fields> {
+    match &input.data {
+        Data::Struct(data) => Ok(&data.fields),
+        Data::Enum(data) => {
+            Err(Error::new(data.enum_token.span(), "derive(Tree) is for structs: a tree has one structure"))
+        }
+        Data::Union(data) => Err(Error::new(data.union_token.span(), "derive(Tree) is for structs")),
+    }
+}
+
+/// Whether a type names the leaf parameter anywhere inside.
+fn mentions(ty: &Type, leaf: &Ident) -> bool {
+    struct Finder<'a>(&'a Ident, bool);
+    impl<'ast> Visit<'ast> for Finder<'_> {
+        fn visit_ident(&mut self, ident: &'ast Ident) {
+            self.1 |= ident == self.0;
+        }
+    }
+    let mut finder = Finder(leaf, false);
+    finder.visit_type(ty);
+    finder.1
+}
