@@ -116,8 +116,8 @@ pub enum CheckpointError {
         /// The name.
         array: ParamPath,
     },
-    /// Two arrays of one name, or one whose name is also a folder of others.
-    #[error("'{array}' is named twice, or is also the group of another array")]
+    /// Two arrays of one name, or one below the name of another.
+    #[error("'{array}' is named twice, or lies inside another array")]
     NameTaken {
         /// The name.
         array: ParamPath,

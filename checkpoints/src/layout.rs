@@ -1,6 +1,7 @@
 //! How arrays lie in an HDF5 file: contiguous datasets whose bytes are written and read directly.
 
 use std::{
+    collections::HashSet,
     fs::{self, OpenOptions},
     os::unix::fs::FileExt,
     path::Path,
@@ -49,6 +50,7 @@ pub(crate) fn write(
     arrays: &[(ParamPath, HostArray)],
     describe: impl FnOnce(&File) -> Result<(), CheckpointError>,
 ) -> Result<Vec<Extent>, CheckpointError> {
+    check_names(arrays)?;
     let extents = reserve(path, arrays, describe)?;
     let file = OpenOptions::new().write(true).open(path).map_err(CheckpointError::io("write", path))?;
     for ((_, array), extent) in arrays.iter().zip(&extents) {
@@ -84,10 +86,6 @@ fn create_dataset(
     name: &ParamPath,
     array: &HostArray,
 ) -> Result<Extent, CheckpointError> {
-    check_name(name)?;
-    if file.link_exists(name.as_str()) {
-        return Err(CheckpointError::NameTaken { array: name.clone() });
-    }
     let create = || -> hdf5_metno::Result<Extent> {
         let dataset = file
             .new_dataset_builder()
@@ -106,9 +104,21 @@ fn create_dataset(
     create().map_err(CheckpointError::hdf5("write an array to", path))
 }
 
-fn check_name(name: &ParamPath) -> Result<(), CheckpointError> {
-    let bad = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || segment.contains('\0');
-    if name.as_str().split('/').any(bad) { Err(CheckpointError::BadName { array: name.clone() }) } else { Ok(()) }
+/// Names must be paths in HDF5, each its own, and none the group of another.
+fn check_names(arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {
+    let mut taken = HashSet::new();
+    for (array, _) in arrays {
+        let bad = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || segment.contains('\0');
+        if array.as_str().split('/').any(bad) {
+            return Err(CheckpointError::BadName { array: array.clone() });
+        }
+        if !taken.insert(array.as_str()) {
+            return Err(CheckpointError::NameTaken { array: array.clone() });
+        }
+    }
+    let is_inside_another = |name: &str| name.match_indices('/').any(|(end, _)| taken.contains(&name[..end]));
+    let inside = arrays.iter().find(|(array, _)| is_inside_another(array.as_str()));
+    inside.map_or(Ok(()), |(array, _)| Err(CheckpointError::NameTaken { array: array.clone() }))
 }
 
 /// The arrays of a file, in the order in which they were given to [`write`].
