@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use twinflow_array::TensorType;
-use twinflow_pjrt::{CompileOptions, OptionValue, PjrtError, Platform, Plugin, Topology};
+use twinflow_pjrt::{Client, ClientOptions, CompileOptions, OptionValue, PjrtError, Platform, Plugin, Topology};
 
 /// The properties of an NVIDIA H200 as the plugin's option `target_config` takes them.
 const H200: &str = r#"
@@ -66,4 +66,13 @@ fn more_partitions_than_devices_are_refused() {
     let options = CompileOptions { partitions: 4, use_spmd: true, use_shardy: true, ..CompileOptions::default() };
     let error = h200s(2).compile(DOUBLE_IN_PLACE, &options).unwrap_err();
     assert!(matches!(error, PjrtError::TopologySize { partitions: 4, devices: 2, .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs the CUDA plugin"]
+fn a_cuda_plugin_taken_for_the_cpu_is_an_error_that_names_both() {
+    let as_cpu = Plugin::discover(Platform::Cpu, Some(plugin().path())).unwrap();
+    let error = Client::new(&as_cpu, &ClientOptions::default()).unwrap_err();
+    assert!(matches!(error, PjrtError::Connect { platform: Platform::Cpu, .. }), "{error}");
+    assert!(error.to_string().contains("is it a plugin for cpu"), "{error}");
 }
