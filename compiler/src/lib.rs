@@ -3,6 +3,7 @@
 pub mod autodiff;
 mod control;
 pub mod error;
+mod indexing;
 pub mod interpreter;
 mod math;
 pub mod ops;
@@ -15,6 +16,7 @@ mod trace;
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
 pub use control::{remat, scan, while_loop};
 pub use error::{TraceError, TraceErrorKind, TypeError};
+pub use indexing::{concatenate, stack};
 pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
 pub use ops::dot_general::DotDims;

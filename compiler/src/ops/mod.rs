@@ -14,6 +14,7 @@ pub(crate) mod remat;
 mod sample;
 pub(crate) mod scan;
 pub(crate) mod shape;
+pub(crate) mod slice;
 pub(crate) mod while_loop;
 
 pub use sample::Sample;
@@ -68,5 +69,6 @@ families! {
     remat { ; Remat }
     scan { ; Scan }
     shape { BroadcastInDim, Reshape, Transpose; }
+    slice { Pad, Reverse, Slice; Concatenate }
     while_loop { ; While }
 }
