@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use crate::{
     error::{TraceError, TypeError, show_location},
-    ops::slice::{Concatenate, Pad, Reverse, Slice},
+    ops::{
+        dynamic_slice::{DynamicSlice, DynamicUpdateSlice},
+        gather::{Gather, Indexing, ScatterAdd},
+        slice::{Concatenate, Pad, Reverse, Slice},
+    },
     trace::Tensor,
 };
 
@@ -66,6 +70,46 @@ impl<'t> Tensor<'t> {
     pub fn reverse(self, dims: &[isize]) -> Tensor<'t> {
         let dims = self.dim_indices(dims);
         if dims.is_empty() { self } else { self.apply(Reverse { dims }, [self]) }
+    }
+
+    /// The block of `sizes` at `starts`, one scalar i32 or u32 for each dim. Starts are moved so that it lies inside.
+    #[track_caller]
+    pub fn dynamic_slice(self, starts: &[Tensor<'t>], sizes: &[usize]) -> Tensor<'t> {
+        let op = DynamicSlice { sizes: sizes.into() };
+        self.trace().record(Arc::new(op), &[&[self], starts].concat())[0]
+    }
+
+    /// With the block at `starts` replaced by `update`; starts as in [`Tensor::dynamic_slice`].
+    #[track_caller]
+    pub fn dynamic_update_slice(self, update: Tensor<'t>, starts: &[Tensor<'t>]) -> Tensor<'t> {
+        self.trace().record(Arc::new(DynamicUpdateSlice), &[&[self, update], starts].concat())[0]
+    }
+
+    /// Rows, as from a table of embeddings: `[n, d..]` at `[i..]` gives `[i.., d..]`. Indices are i32 or u32 of any
+    /// shape; those out of range mean the first or the last row.
+    #[track_caller]
+    pub fn take(self, indices: Tensor<'t>) -> Tensor<'t> {
+        self.apply(Gather { indexing: Indexing::Rows }, [self, indices])
+    }
+
+    /// With `updates` (`[i.., d..]`) added to the rows at `indices` (`[i..]`); the adjoint of [`Tensor::take`].
+    #[track_caller]
+    pub fn scatter_add(self, indices: Tensor<'t>, updates: Tensor<'t>) -> Tensor<'t> {
+        self.apply(ScatterAdd { indexing: Indexing::Rows }, [self, indices, updates])
+    }
+
+    /// One element for each index along a dim (negative: counted from the end), as `numpy.take_along_axis`: the
+    /// indices, i32 or u32, have the same dims otherwise. Those out of range mean the first or the last element.
+    #[track_caller]
+    pub fn take_along(self, dim: isize, indices: Tensor<'t>) -> Tensor<'t> {
+        self.apply(Gather { indexing: Indexing::Along(self.dim_index(dim)) }, [self, indices])
+    }
+
+    /// With `updates`, shaped like `indices`, added where the indices point along a dim; the adjoint of
+    /// [`Tensor::take_along`].
+    #[track_caller]
+    pub fn scatter_add_along(self, dim: isize, indices: Tensor<'t>, updates: Tensor<'t>) -> Tensor<'t> {
+        self.apply(ScatterAdd { indexing: Indexing::Along(self.dim_index(dim)) }, [self, indices, updates])
     }
 }
 

@@ -5,7 +5,9 @@ pub(crate) mod compare;
 pub(crate) mod constant;
 pub(crate) mod convert;
 pub(crate) mod dot_general;
+pub(crate) mod dynamic_slice;
 pub(crate) mod elementwise;
+pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod iota;
 pub(crate) mod logic;
@@ -58,10 +60,12 @@ families! {
     constant { Constant; }
     convert { Convert; }
     dot_general { DotGeneral; }
+    dynamic_slice { ; DynamicSlice, DynamicUpdateSlice }
     elementwise {
         Abs, Add, Ceil, Clamp, Cos, Div, Erf, Exp, ExpM1, Floor, Log, Log1p, Max, Min, Mul, Neg, Pow, Rem, Round,
         Rsqrt, Sigmoid, Sign, Sin, Sqrt, Sub, Tan, Tanh;
     }
+    gather { Gather, ScatterAdd; }
     identity { Alias, StopGradient; }
     iota { Iota; }
     logic { And, Not, Or, ShiftLeft, ShiftRight, Xor; }
