@@ -10,6 +10,7 @@ pub mod ops;
 pub mod passes;
 pub mod primitive;
 pub mod program;
+pub mod random;
 pub mod stablehlo;
 mod trace;
 
@@ -21,6 +22,7 @@ pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
 pub use ops::dot_general::DotDims;
 pub use program::Program;
+pub use random::Key;
 pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{
     DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, leaves, map, paths, unflatten,

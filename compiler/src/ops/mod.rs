@@ -11,6 +11,7 @@ pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod iota;
 pub(crate) mod logic;
+pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod remat;
 mod sample;
@@ -69,6 +70,7 @@ families! {
     identity { Alias, StopGradient; }
     iota { Iota; }
     logic { And, Not, Or, ShiftLeft, ShiftRight, Xor; }
+    random { ; Threefry2x32 }
     reduce { ReduceMax, ReduceMin, ReduceSum; }
     remat { ; Remat }
     scan { ; Scan }
