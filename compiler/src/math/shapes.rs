@@ -27,7 +27,7 @@ impl<'t> Tensor<'t> {
 
     /// Several dims as ascending indices.
     #[track_caller]
-    pub(super) fn dim_indices(self, dims: &[isize]) -> Vec<usize> {
+    pub(crate) fn dim_indices(self, dims: &[isize]) -> Vec<usize> {
         let mut indices: Vec<usize> = dims.iter().map(|&dim| self.dim_index(dim)).collect();
         indices.sort_unstable();
         indices.dedup();
