@@ -121,7 +121,8 @@ impl Primitive<2> for Gather {
         };
         let sizes: Vec<String> = x.ty.shape.iter().enumerate().map(size).collect();
         let text = format!(
-            "\"stablehlo.gather\"({}, {}) <{{dimension_numbers = #stablehlo.gather<{numbers}>, indices_are_sorted = false, slice_sizes = array<i64: {}>}}> : {}",
+            "\"stablehlo.gather\"({}, {}) <{{dimension_numbers = #stablehlo.gather<{numbers}>, \
+             indices_are_sorted = false, slice_sizes = array<i64: {}>}}> : {}",
             x.name,
             indices.name,
             sizes.join(", "),
@@ -181,7 +182,8 @@ impl Primitive<3> for ScatterAdd {
         let indices = self.indexing.clamp(ty, &indices, block);
         let (left, mut results) = block.results(std::slice::from_ref(ty));
         block.line(&format!(
-            "{left}\"stablehlo.scatter\"({}, {}, {}) <{{scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, indices_are_sorted = false, unique_indices = false}}> ({{",
+            "{left}\"stablehlo.scatter\"({}, {}, {}) <{{scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, \
+             indices_are_sorted = false, unique_indices = false}}> ({{",
             x.name, indices.name, updates.name,
         ));
         let scalar = ty.with_shape([]);
