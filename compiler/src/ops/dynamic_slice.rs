@@ -42,8 +42,8 @@ fn clamped(starts: &[ArrayD<f64>], shape: &[usize], sizes: &[usize]) -> Vec<usiz
     (0..shape.len()).map(inside).collect()
 }
 
-/// `y[i] = x[starts + i]`, the block of `sizes` at the starts, which are moved so that it lies inside. Operands: x, then
-/// one scalar for each dim. The adjoint writes the block into zeros.
+/// `y[i] = x[starts + i]`, the block of `sizes` at the starts, which are moved so that it lies inside. Operands: x,
+/// then one scalar for each dim. The adjoint writes the block into zeros.
 #[derive(Clone, Debug)]
 pub struct DynamicSlice {
     /// The block's shape.
