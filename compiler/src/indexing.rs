@@ -1,7 +1,9 @@
 //! Parts of tensors and unions of them: slices, padding, joining, lookup by indices.
 
-use std::panic::{Location, resume_unwind};
-use std::sync::Arc;
+use std::{
+    panic::{Location, resume_unwind},
+    sync::Arc,
+};
 
 use crate::{
     error::{TraceError, TypeError, show_location},

@@ -53,7 +53,7 @@ impl<'t> Key<'t> {
         Key { words: [(seed >> 32) as u32, seed as u32].map(|word| scalar(trace, word)) }
     }
 
-    /// The key held in a u32[2] tensor.
+    /// The key held in a tensor `u32[2]`.
     #[track_caller]
     pub fn from_tensor(tensor: Tensor<'t>) -> Self {
         if tensor.ty() != TensorType::new(DType::U32, [2]) {
@@ -62,7 +62,7 @@ impl<'t> Key<'t> {
         Key { words: [0, 1].map(|word| tensor.slice_dim(0, word, word + 1).reshape([])) }
     }
 
-    /// The key as a u32[2] tensor.
+    /// The key as a tensor `u32[2]`.
     #[track_caller]
     pub fn to_tensor(self) -> Tensor<'t> {
         stack(&self.words, 0)

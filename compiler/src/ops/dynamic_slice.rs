@@ -24,14 +24,26 @@ fn require_starts(x: &TensorType, starts: &[TensorType]) -> Result<(), TypeError
     })
 }
 
+/// The starts for XLA, which moves blocks inside but takes a large u32 for a negative number.
+fn lower_starts(starts: &[Value], shape: &[usize], sizes: &[usize], block: &mut Block) -> Vec<Value> {
+    let lower = |(dim, start): (usize, &Value)| {
+        if start.ty.dtype != DType::U32 {
+            return start.clone();
+        }
+        let last = block.splat(&start.ty, (shape[dim] - sizes[dim]) as f64);
+        block.binary("stablehlo.minimum", start, &last, &start.ty)
+    };
+    starts.iter().enumerate().map(lower).collect()
+}
+
 /// The starts as XLA uses them: moved so that the block lies inside.
 fn clamped(starts: &[ArrayD<f64>], shape: &[usize], sizes: &[usize]) -> Vec<usize> {
     let inside = |dim: usize| starts[dim].sum().clamp(0.0, (shape[dim] - sizes[dim]) as f64) as usize;
     (0..shape.len()).map(inside).collect()
 }
 
-/// `y[i] = x[starts + i]`, the block of `sizes` at the starts, which are moved so that it lies inside. Operands: x, then
-/// one scalar for each dim. The adjoint writes the block into zeros.
+/// `y[i] = x[starts + i]`, the block of `sizes` at the starts, which are moved so that it lies inside. Operands: x,
+/// then one scalar for each dim. The adjoint writes the block into zeros.
 #[derive(Clone, Debug)]
 pub struct DynamicSlice {
     /// The block's shape.
@@ -57,7 +69,9 @@ impl Op for DynamicSlice {
     }
 
     fn lower(&self, operands: &[Value], results: &[TensorType], block: &mut Block) -> Vec<Value> {
-        let operands: Vec<&Value> = operands.iter().collect();
+        let (x, starts) = operands.split_at(1);
+        let starts = lower_starts(starts, &x[0].ty.shape, &self.sizes, block);
+        let operands: Vec<&Value> = x.iter().chain(&starts).collect();
         vec![block.call("stablehlo.dynamic_slice", &operands, &format!(", sizes = {}", self.sizes), &results[0])]
     }
 
@@ -128,7 +142,9 @@ impl Op for DynamicUpdateSlice {
     }
 
     fn lower(&self, operands: &[Value], results: &[TensorType], block: &mut Block) -> Vec<Value> {
-        let operands: Vec<&Value> = operands.iter().collect();
+        let (arrays, starts) = operands.split_at(2);
+        let starts = lower_starts(starts, &arrays[0].ty.shape, &arrays[1].ty.shape, block);
+        let operands: Vec<&Value> = arrays.iter().chain(&starts).collect();
         vec![block.call("stablehlo.dynamic_update_slice", &operands, "", &results[0])]
     }
 

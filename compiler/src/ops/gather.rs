@@ -63,6 +63,15 @@ impl Indexing {
         }
     }
 
+    /// The indices in range. XLA's scatter drops what is out of range, its gather clamps, and both may take a large u32
+    /// for a negative number: so that they are adjoint, both get clamped ones.
+    fn clamp(self, x: &TensorType, indices: &Value, block: &mut Block) -> Value {
+        let scalar = indices.ty.with_shape([]);
+        let low = block.splat(&scalar, 0.0);
+        let high = block.splat(&scalar, x.shape[self.dim()] as f64 - 1.0);
+        block.call("stablehlo.clamp", &[&low, indices, &high], "", &indices.ty)
+    }
+
     /// StableHLO's dimension numbers under gather's or scatter's names for, in this order: the result's dims that are
     /// copied whole, x's dim that is looked up, the dims of x and of the indices that go together, the dim indexed.
     fn dimension_numbers(self, names: [&str; 5], x: &TensorType, indices: &TensorType) -> String {
@@ -105,13 +114,15 @@ impl Primitive<2> for Gather {
             "start_index_map",
         ];
         let numbers = self.indexing.dimension_numbers(NAMES, &x.ty, &indices.ty);
+        let indices = self.indexing.clamp(&x.ty, &indices, block);
         let size = |(dim, size): (usize, &usize)| match self.indexing {
             Indexing::Rows if dim > 0 => size.to_string(),
             _ => "1".to_owned(),
         };
         let sizes: Vec<String> = x.ty.shape.iter().enumerate().map(size).collect();
         let text = format!(
-            "\"stablehlo.gather\"({}, {}) <{{dimension_numbers = #stablehlo.gather<{numbers}>, indices_are_sorted = false, slice_sizes = array<i64: {}>}}> : {}",
+            "\"stablehlo.gather\"({}, {}) <{{dimension_numbers = #stablehlo.gather<{numbers}>, \
+             indices_are_sorted = false, slice_sizes = array<i64: {}>}}> : {}",
             x.name,
             indices.name,
             sizes.join(", "),
@@ -151,16 +162,6 @@ pub struct ScatterAdd {
     pub indexing: Indexing,
 }
 
-impl ScatterAdd {
-    /// XLA drops updates out of range; so that this stays the adjoint of the lookup, indices are clamped.
-    fn clamp(&self, x: &TensorType, indices: &Value, block: &mut Block) -> Value {
-        let scalar = indices.ty.with_shape([]);
-        let low = block.splat(&scalar, 0.0);
-        let high = block.splat(&scalar, x.shape[self.indexing.dim()] as f64 - 1.0);
-        block.call("stablehlo.clamp", &[&low, indices, &high], "", &indices.ty)
-    }
-}
-
 impl Primitive<3> for ScatterAdd {
     const NAME: &'static str = "scatter_add";
 
@@ -178,10 +179,11 @@ impl Primitive<3> for ScatterAdd {
             "scatter_dims_to_operand_dims",
         ];
         let numbers = self.indexing.dimension_numbers(NAMES, &x.ty, &indices.ty);
-        let indices = self.clamp(ty, &indices, block);
+        let indices = self.indexing.clamp(ty, &indices, block);
         let (left, mut results) = block.results(std::slice::from_ref(ty));
         block.line(&format!(
-            "{left}\"stablehlo.scatter\"({}, {}, {}) <{{scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, indices_are_sorted = false, unique_indices = false}}> ({{",
+            "{left}\"stablehlo.scatter\"({}, {}, {}) <{{scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, \
+             indices_are_sorted = false, unique_indices = false}}> ({{",
             x.name, indices.name, updates.name,
         ));
         let scalar = ty.with_shape([]);

@@ -1,6 +1,6 @@
 //! Random bits from a counter.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
@@ -82,13 +82,15 @@ impl Words for Exact {
 struct Written<'a> {
     block: &'a mut Block,
     ty: &'a TensorType,
+    /// Those written already: rotations repeat.
+    constants: HashMap<u32, Value>,
 }
 
 impl Words for Written<'_> {
     type Word = Value;
 
     fn constant(&mut self, value: u32) -> Value {
-        self.block.splat(self.ty, f64::from(value))
+        self.constants.entry(value).or_insert_with(|| self.block.splat(self.ty, f64::from(value))).clone()
     }
 
     fn add(&mut self, a: &Value, b: &Value) -> Value {
@@ -128,7 +130,7 @@ impl Op for Threefry2x32 {
 
     fn lower(&self, operands: &[Value], results: &[TensorType], block: &mut Block) -> Vec<Value> {
         let [key0, key1, counter0, counter1] = std::array::from_fn(|i| operands[i].clone());
-        let mut words = Written { block, ty: &results[0] };
+        let mut words = Written { block, ty: &results[0], constants: HashMap::new() };
         threefry(&mut words, [key0, key1], [counter0, counter1]).into()
     }
 
