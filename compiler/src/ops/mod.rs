@@ -1,5 +1,6 @@
 //! The operations, one file per family. [`catalogue`] lists them all: tests run over it.
 
+pub(crate) mod all_reduce;
 pub(crate) mod barrier;
 pub(crate) mod compare;
 pub(crate) mod constant;
@@ -56,6 +57,7 @@ macro_rules! families {
 }
 
 families! {
+    all_reduce { AllReduceSum; }
     barrier { ; OptimizationBarrier }
     compare { Compare, Select; }
     constant { Constant; }
