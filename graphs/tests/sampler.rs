@@ -43,7 +43,7 @@ fn end_of_path(field: &Field, config: &SampleConfig) -> f64 {
     let z = HostArray::from_slice([1, 1], &[1.0f32]).unwrap();
     let noise = HostArray::zeros(TensorType::f32([config.nfe, 1, 1]));
     let params = Params::from_tree(HostArray::zeros(TensorType::f32([1])));
-    let outputs = support::run(&(params, z, noise), |(params, z, noise)| {
+    let outputs = support::run(&(params, z, noise), |_, (params, z, noise)| {
         vec![sample(field, config, &params, z, z, Noise::Given(noise)).last]
     });
     outputs[0].sum()
@@ -79,7 +79,7 @@ fn fresh_noise_depends_on_the_sample_number_alone() {
     let z = HostArray::from_slice([3, 1], &[1.0f32; 3]).unwrap();
     let rows = HostArray::from_slice([3], &[4u32, 9, 4]).unwrap();
     let key = HostArray::from_slice([2], &[1u32, 2]).unwrap();
-    let outputs = support::run(&(params, vec![z, rows, key]), |(params, inputs)| {
+    let outputs = support::run(&(params, vec![z, rows, key]), |_, (params, inputs)| {
         let (z, noise) = (inputs[0], Noise::Drawn { key: Key::from_tensor(inputs[2]), rows: inputs[1] });
         assert_eq!(inputs[1].dtype(), DType::U32);
         vec![sample(&Field { average: false }, &config, &params, z, z, noise).last]

@@ -32,7 +32,7 @@ fn compare_trajectory(name: &str, case: &Group, params: &Params<HostArray>) {
     let (z, condition) = (file::required(case, "z"), file::required(case, "c"));
     let noise = noise(case, config.nfe, z.ty());
     let inputs = (params.clone(), vec![z, condition, noise]);
-    let outputs = run(&inputs, |(params, inputs)| {
+    let outputs = run(&inputs, |_, (params, inputs)| {
         let [z, condition, noise] = inputs[..] else { unreachable!("three inputs") };
         let samples = sample(&GoldenNetwork, &config, &params, z, condition, Noise::Given(noise));
         vec![samples.trajectory, samples.last]

@@ -87,7 +87,7 @@ impl Case {
         let batch = vec![samples, file::required(step, "c"), file::required(step, "e")];
         let inputs = ((self.params.clone(), self.teacher.clone()), batch, draws);
         let mut names = Vec::new();
-        let outputs = run(&inputs, |((params, teacher), batch, draws)| {
+        let outputs = run(&inputs, |_, ((params, teacher), batch, draws)| {
             let loss = TwinFlowLoss { network: &GoldenNetwork, config: &self.config, parts };
             let teacher = match self.config.teacher {
                 TeacherKind::Live => Teacher::Live,
@@ -146,7 +146,7 @@ impl Case {
         let decay = HostArray::scalar(self.teacher_decay as f32);
         let teaching = Teaching::new(&self.config);
         let inputs = ((self.params.clone(), self.teacher.clone()), gradients.clone(), decay);
-        let outputs = run(&inputs, |((params, teacher), gradients, decay)| {
+        let outputs = run(&inputs, |_, ((params, teacher), gradients, decay)| {
             let params = params.zip_map(&gradients, |param, gradient| *param - *gradient * LEARNING_RATE);
             let (teacher, decay) = match teaching {
                 Some(teaching) => (moving_average(&teacher, &params, decay), teaching.next_decay(decay)),
