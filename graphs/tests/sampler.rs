@@ -57,10 +57,10 @@ fn heun_converges_by_second_order_and_euler_by_first() {
         let config = SampleConfig { nfe, second_order, style: SampleStyle::Mul, ..Default::default() };
         (end_of_path(&Field { average: false }, &config) - EXACT).abs()
     };
-    let order = |second_order| (error(32, second_order) / error(64, second_order)).log2();
+    let order = |second_order| (error(64, second_order) / error(128, second_order)).log2();
     assert!((order(true) - 2.0).abs() < 0.1, "Heun's order is {}", order(true));
     assert!((order(false) - 1.0).abs() < 0.1, "Euler's order is {}", order(false));
-    assert!(error(32, true) < error(32, false) / 20.0, "at equal cost");
+    assert!(error(64, true) < error(64, false) / 20.0, "at equal cost");
 }
 
 #[test]

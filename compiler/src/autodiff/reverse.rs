@@ -115,7 +115,7 @@ pub(crate) fn backward<'t>(
         if y_bar.iter().all(Option::is_none) || !wanted.contains(&true) {
             continue;
         }
-        let x_bar = trace.within(&instruction.scope, || instruction.op.vjp(&operands, &results, &y_bar));
+        let x_bar = trace.deriving(&instruction, || instruction.op.vjp(&operands, &results, &y_bar));
         for ((x, bar), wanted) in operands.iter().zip(x_bar).zip(wanted) {
             if let (Some(bar), true) = (bar, wanted) {
                 check_cotangent(trace, instruction.op.name(), *x, bar);
@@ -149,9 +149,8 @@ fn active_values(trace: &Trace, begin: usize, end: usize, sources: &[Tensor<'_>]
         }
         active.extend(results.iter().filter(|y| y.dtype().is_float()).map(|y| y.value));
         if let Some(scan) = instruction.op.as_any().downcast_ref::<Scan>() {
-            if let Some((saving, residuals)) = scan.saving_residuals(&mask) {
-                trace.extend_instruction(index, saving, residuals);
-            }
+            let (saving, residuals) = scan.saving_residuals(&mask);
+            trace.extend_instruction(index, saving, residuals);
         }
     }
     active
