@@ -3,7 +3,7 @@
 mod support;
 
 use twinflow_array::{DType, HostArray, TensorType};
-use twinflow_compiler::{Tensor, random::Key};
+use twinflow_compiler::{Key, Tensor};
 use twinflow_graphs::{
     Init, Params,
     flow::{Noise, SampleConfig, SampleStyle, sample},
