@@ -15,7 +15,7 @@ const LENGTH: usize = 3;
 
 /// Row i of a tensor, without control flow.
 fn row(x: Tensor<'_>, i: usize) -> Tensor<'_> {
-    let ty = x.ty_with_shape([x.dim(0)]).with_dtype(DType::I32);
+    let ty = x.ty().with_shape([x.dim(0)]).with_dtype(DType::I32);
     let hit = x.trace().iota(ty, 0).eq(i as f64);
     let shape: Vec<usize> = (0..x.rank()).map(|dim| if dim == 0 { x.dim(0) } else { 1 }).collect();
     hit.reshape(shape).select(x, x.zeros_like()).sum(&[0])
@@ -25,12 +25,12 @@ fn row(x: Tensor<'_>, i: usize) -> Tensor<'_> {
 fn stack<'t>(rows: &[Tensor<'t>]) -> Tensor<'t> {
     let first = rows[0];
     let shape = [&[rows.len()][..], &first.shape()].concat();
-    let ty = first.ty_with_shape(shape.clone()).with_dtype(DType::I32);
+    let ty = first.ty().with_shape(shape.clone()).with_dtype(DType::I32);
     let number = first.trace().iota(ty, 0);
     let put = |sum: Tensor<'t>, (i, row): (usize, &Tensor<'t>)| {
         number.eq(i as f64).select(row.broadcast_to(shape.clone()), sum)
     };
-    rows.iter().enumerate().fold(first.trace().full(first.ty_with_shape(shape.clone()), 0.0), put)
+    rows.iter().enumerate().fold(first.trace().full(first.ty().with_shape(shape.clone()), 0.0), put)
 }
 
 /// A loop's body on plain lists.
