@@ -9,10 +9,10 @@ impl<'t> Tensor<'t> {
         self.apply(AllReduceSum, [self])
     }
 
-    /// The mean over all replicas, the same on each. Its derivatives are those of the sum of the replicas' losses.
+    /// The mean over `replicas` replicas, as many as the program is compiled for, the same on each. Its derivatives are
+    /// those of the sum of the replicas' losses.
     #[track_caller]
-    pub fn all_reduce_mean(self) -> Tensor<'t> {
-        let replicas = self.trace().scalar(self.dtype(), 1.0).all_reduce_sum();
-        self.all_reduce_sum() / replicas
+    pub fn all_reduce_mean(self, replicas: usize) -> Tensor<'t> {
+        self.all_reduce_sum() * (1.0 / replicas as f64)
     }
 }

@@ -23,7 +23,7 @@ fn on_two_replicas(program: &Program) -> Vec<Vec<Vec<f64>>> {
 #[test]
 fn sums_and_means_are_the_same_on_every_replica() {
     let outputs = on_two_replicas(&program(|x| {
-        vec![x.all_reduce_sum(), x.all_reduce_mean(), x.convert(DType::I32).all_reduce_sum().convert(DType::F32)]
+        vec![x.all_reduce_sum(), x.all_reduce_mean(2), x.convert(DType::I32).all_reduce_sum().convert(DType::F32)]
     }));
     assert_eq!(outputs, vec![vec![vec![11.0, 22.0], vec![5.5, 11.0], vec![11.0, 22.0]]; 2]);
 }
@@ -38,13 +38,13 @@ fn gradients_are_those_of_the_sum_of_the_replicas_losses() {
 #[test]
 fn averaged_gradients_of_the_replicas_own_losses_are_data_parallel_training() {
     // The mean over both replicas of the gradient of sum x^2.
-    let outputs = on_two_replicas(&program(|x| vec![grad(&x, |x| x.square().sum_all()).all_reduce_mean()]));
+    let outputs = on_two_replicas(&program(|x| vec![grad(&x, |x| x.square().sum_all()).all_reduce_mean(2)]));
     assert_eq!(outputs, vec![vec![vec![11.0, 22.0]]; 2]);
 }
 
 #[test]
 fn one_replica_keeps_its_values() {
     let x = HostArray::from_slice([2], &[3.0f32, 4.0]).unwrap();
-    let outputs = xla::run(&program(|x| vec![x.all_reduce_sum(), x.all_reduce_mean()]), &[x]);
+    let outputs = xla::run(&program(|x| vec![x.all_reduce_sum(), x.all_reduce_mean(1)]), &[x]);
     assert!(outputs.iter().all(|output| output.to_f64() == [3.0, 4.0]));
 }
