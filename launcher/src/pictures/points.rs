@@ -1,0 +1,37 @@
+//! Points in the plane, a colour per class.
+
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::{PictureError, register_font};
+
+/// Writes points `[n, 2]` as a picture of the square from -`extent` to `extent`, coloured by label.
+///
+/// # Errors
+/// [`PictureError`] if the file cannot be written.
+pub fn draw_points(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), PictureError> {
+    register_font();
+    draw(path, points, labels, title).map_err(|error| PictureError::new(path, error))
+}
+
+fn draw(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), Box<dyn std::error::Error>> {
+    // A fixed frame makes the pictures of a run comparable; the toy sets lie within -1 .. 1.
+    let extent = -1.6f32..1.6f32;
+    let root = BitMapBackend::new(path, (480, 500)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 16))
+        .margin(10)
+        .x_label_area_size(24)
+        .y_label_area_size(32)
+        .build_cartesian_2d(extent.clone(), extent)?;
+    chart.configure_mesh().light_line_style(TRANSPARENT).draw()?;
+    let dots = points.chunks_exact(2).zip(labels).filter(|(point, _)| point.iter().all(|x| x.is_finite()));
+    chart.draw_series(dots.map(|(point, label)| {
+        let color = Palette99::pick(*label as usize).mix(0.7);
+        Circle::new((point[0], point[1]), 2, color.filled())
+    }))?;
+    root.present()?;
+    Ok(())
+}
