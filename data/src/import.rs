@@ -1,0 +1,37 @@
+//! Importing data of other formats.
+
+use std::path::Path;
+
+use twinflow_array::{HostArray, TensorType};
+
+use crate::{DataError, Dataset, DatasetInfo, Metadata, Verify, idx, write_dataset};
+
+/// Class names of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, table 2), in label order.
+pub const FASHION_MNIST_CLASSES: [&str; 10] =
+    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
+
+/// Imports images and labels in IDX files (gzipped or not, told by their content) into a dataset file at `target`, and
+/// reads it back whole.
+///
+/// Images are `[n, rows, columns]` (one channel) or `[n, rows, columns, channels]` unsigned bytes, labels `[n]`
+/// unsigned bytes below `metadata.classes`. `target` changes only when everything is right.
+///
+/// # Errors
+/// [`DataError::Io`], [`DataError::IdxMagic`], [`DataError::IdxDims`] and [`DataError::IdxLength`] for bad IDX files,
+/// and those of [`write_dataset`].
+pub fn import_idx(
+    images: impl AsRef<Path>,
+    labels: impl AsRef<Path>,
+    target: impl AsRef<Path>,
+    metadata: &Metadata,
+) -> Result<DatasetInfo, DataError> {
+    let labels = idx::read_labels(labels.as_ref())?;
+    let images = idx::read_images(images.as_ref())?;
+    let mut dims = images.dims;
+    dims.resize(4, 1);
+    let found = TensorType::new(twinflow_array::DType::U8, dims);
+    let pixels = HostArray::from_bytes(found.clone(), &images.bytes).map_err(|_| DataError::ImageType { found })?;
+    let labels: Vec<i32> = labels.bytes.into_iter().map(i32::from).collect();
+    write_dataset(&target, &pixels, &labels, metadata)?;
+    Ok(Dataset::open(target, Verify::Yes)?.info())
+}

@@ -1,0 +1,245 @@
+//! Batches as a pure function of (seed, step, rank, world size).
+
+use std::sync::Arc;
+
+use twinflow_array::{DType, HostArray, TensorType};
+
+use crate::{
+    BatchPlan, DataError, Permutation, Share, Source,
+    counter_bits::{self, Stream},
+};
+
+/// What one device computes on in one micro-batch; `b` is [`BatchPlan::share_batch`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// f32 `[b, height, width, channels]`; pixels of byte images are scaled to `[-1, 1]`.
+    pub images: HostArray,
+    /// i32 `[b]`.
+    pub labels: HostArray,
+    /// u32 `[b]`: the sample's place in the stream of all samples drawn since step 0, `step * global batch + position`,
+    /// modulo 2^32. It keys the compiled step's random draws, so they do not depend on who computes the sample. (After
+    /// 2^32 samples the numbers come again; the draws depend on the step as well.)
+    pub sample_index: HostArray,
+}
+
+/// The batches of one step on one rank: `[micro_batch][device]`.
+pub type StepBatches = Vec<Vec<Batch>>;
+
+/// Gives the batches of any step at once: nothing to wind forward, nothing to save.
+///
+/// Step `s` of global batch `B` takes the positions `s * B .. (s + 1) * B` of an endless stream. Position `p` of a
+/// source of `n` samples is in epoch `p / n` and takes sample `permutation(seed, epoch)(p % n)`; of an endless source,
+/// sample `p`. The positions are dealt out by the [`BatchPlan`].
+#[derive(Clone)]
+pub struct Loader {
+    source: Arc<dyn Source>,
+    plan: BatchPlan,
+    seed: u64,
+    rank: usize,
+    flip: bool,
+}
+
+impl Loader {
+    /// A loader for one rank.
+    ///
+    /// # Errors
+    /// [`DataError::Rank`] if the plan has no such rank, [`DataError::Zero`] if the source has no samples.
+    pub fn new(source: Arc<dyn Source>, plan: BatchPlan, seed: u64, rank: usize) -> Result<Self, DataError> {
+        if rank >= plan.ranks() {
+            return Err(DataError::Rank { rank, ranks: plan.ranks() });
+        }
+        if source.samples() == Some(0) {
+            return Err(DataError::Zero { what: "number of samples" });
+        }
+        Ok(Loader { source, plan, seed, rank, flip: false })
+    }
+
+    /// Whether to mirror images left to right, each with probability 1/2 by (seed, place in the stream); off at first.
+    #[must_use]
+    pub fn with_horizontal_flip(mut self, flip: bool) -> Self {
+        self.flip = flip;
+        self
+    }
+
+    /// The plan that the batches follow.
+    pub fn plan(&self) -> &BatchPlan {
+        &self.plan
+    }
+
+    /// The batches of a step.
+    ///
+    /// # Errors
+    /// Whatever keeps the source from being read.
+    pub fn batch_at(&self, step: u64) -> Result<StepBatches, DataError> {
+        let share = |micro_batch, device| Share { rank: self.rank, micro_batch, device };
+        let micro_batch = |m| (0..self.plan.devices()).map(|device| self.share_at(step, share(m, device))).collect();
+        (0..self.plan.micro_batches()).map(micro_batch).collect()
+    }
+
+    fn share_at(&self, step: u64, share: Share) -> Result<Batch, DataError> {
+        let first = step.wrapping_mul(self.plan.global_batch() as u64);
+        let positions = self.plan.global_positions(share);
+        let stream: Vec<u64> = positions.into_iter().map(|position| first.wrapping_add(position as u64)).collect();
+        let [height, width, channels] = self.source.sample_shape();
+        let mut images = HostArray::zeros(TensorType::f32([stream.len(), height, width, channels]));
+        let mut labels = HostArray::zeros(TensorType::new(DType::I32, [stream.len()]));
+        let pixels: &mut [f32] = bytemuck::cast_slice_mut(images.bytes_mut());
+        self.source.read(&self.source_indices(&stream), pixels, bytemuck::cast_slice_mut(labels.bytes_mut()))?;
+        if self.flip {
+            self.flip_images(&stream, pixels);
+        }
+        Ok(Batch { images, labels, sample_index: sample_index(&stream) })
+    }
+
+    /// The source's index for each place in the stream.
+    fn source_indices(&self, stream: &[u64]) -> Vec<u64> {
+        let Some(samples) = self.source.samples() else { return stream.to_vec() };
+        let epoch = |place: u64| (place / samples, Permutation::new(samples, self.seed, place / samples));
+        // Places ascend, so the order changes once per epoch and not once per sample.
+        let mut current = epoch(stream[0]);
+        let index = |place: &u64| {
+            if place / samples != current.0 {
+                current = epoch(*place);
+            }
+            current.1.apply(place % samples)
+        };
+        stream.iter().map(index).collect()
+    }
+
+    fn flip_images(&self, stream: &[u64], pixels: &mut [f32]) {
+        let [height, width, channels] = self.source.sample_shape();
+        for (place, image) in stream.iter().zip(pixels.chunks_exact_mut(height * width * channels)) {
+            if counter_bits::bits(self.seed, Stream::Flip, *place) & 1 == 1 {
+                image.chunks_exact_mut(width * channels).for_each(|row| mirror(row, channels));
+            }
+        }
+    }
+}
+
+/// Reverses the order of pixels in a row, not of channels in a pixel.
+fn mirror(row: &mut [f32], channels: usize) {
+    row.reverse();
+    row.chunks_exact_mut(channels).for_each(<[f32]>::reverse);
+}
+
+fn sample_index(stream: &[u64]) -> HostArray {
+    let mut array = HostArray::zeros(TensorType::new(DType::U32, [stream.len()]));
+    let indices: &mut [u32] = bytemuck::cast_slice_mut(array.bytes_mut());
+    indices.iter_mut().zip(stream).for_each(|(index, place)| *index = *place as u32);
+    array
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples whose pixels tell their index.
+    struct Counting {
+        samples: Option<u64>,
+    }
+
+    impl Source for Counting {
+        fn sample_shape(&self) -> [usize; 3] {
+            [1, 2, 2]
+        }
+
+        fn classes(&self) -> usize {
+            1000
+        }
+
+        fn samples(&self) -> Option<u64> {
+            self.samples
+        }
+
+        fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
+            for ((index, image), label) in indices.iter().zip(images.chunks_exact_mut(4)).zip(labels) {
+                let first = *index as f32;
+                image.copy_from_slice(&[first, first + 0.25, first + 0.5, first + 0.75]);
+                *label = *index as i32;
+            }
+            Ok(())
+        }
+    }
+
+    fn loader(samples: Option<u64>, plan: BatchPlan, rank: usize) -> Loader {
+        Loader::new(Arc::new(Counting { samples }), plan, 11, rank).unwrap()
+    }
+
+    fn labels(batch: &Batch) -> &[i32] {
+        batch.labels.as_slice().unwrap()
+    }
+
+    #[test]
+    fn an_epoch_takes_every_sample_once_and_the_next_in_another_order() {
+        // 10 samples in batches of 4: step 2 spans two epochs.
+        let loader = loader(Some(10), BatchPlan::new(&[4], 1, 1, 1).unwrap(), 0);
+        let drawn: Vec<i32> = (0..5).flat_map(|step| labels(&loader.batch_at(step).unwrap()[0][0]).to_vec()).collect();
+        let mut epochs = [drawn[..10].to_vec(), drawn[10..].to_vec()];
+        assert_ne!(epochs[0], epochs[1]);
+        epochs.iter_mut().for_each(|epoch| epoch.sort_unstable());
+        assert_eq!(epochs, [(0..10).collect::<Vec<_>>(), (0..10).collect()]);
+    }
+
+    #[test]
+    fn ranks_micro_batches_and_devices_together_equal_one_rank() {
+        let parts = [8, 0, 24, 16];
+        let alone = loader(Some(50), BatchPlan::new(&parts, 1, 1, 1).unwrap(), 0).with_horizontal_flip(true);
+        for (ranks, micro_batches, devices) in [(2, 1, 1), (4, 1, 2), (2, 2, 2), (1, 4, 1)] {
+            let plan = BatchPlan::new(&parts, ranks, micro_batches, devices).unwrap();
+            for step in [0, 3, 1000] {
+                let all = (0..ranks).flat_map(|rank| {
+                    let loader = loader(Some(50), plan.clone(), rank).with_horizontal_flip(true);
+                    loader.batch_at(step).unwrap().into_iter().flatten()
+                });
+                assert_eq!(by_sample(all), by_sample(alone.batch_at(step).unwrap().into_iter().flatten()));
+            }
+        }
+    }
+
+    /// (sample index, label, pixels) in the order of sample indices.
+    fn by_sample(batches: impl Iterator<Item = Batch>) -> Vec<(u32, i32, Vec<f32>)> {
+        let mut samples = Vec::new();
+        for batch in batches {
+            let (index, pixels) = (batch.sample_index.as_slice().unwrap(), batch.images.as_slice().unwrap());
+            for (i, image) in pixels.chunks_exact(4).enumerate() {
+                samples.push((index[i], labels(&batch)[i], image.to_vec()));
+            }
+        }
+        samples.sort_by_key(|sample| sample.0);
+        samples
+    }
+
+    #[test]
+    fn sample_index_counts_the_stream_and_wraps() {
+        let loader = loader(None, BatchPlan::new(&[1, 1], 1, 1, 1).unwrap(), 0);
+        let index = |step| loader.batch_at(step).unwrap()[0][0].sample_index.as_slice::<u32>().unwrap().to_vec();
+        assert_eq!(index(3), [6, 7]);
+        assert_eq!(index((1 << 31) + 3), [6, 7]);
+    }
+
+    #[test]
+    fn flips_mirror_about_half_of_the_images() {
+        let plan = BatchPlan::new(&[1000], 1, 1, 1).unwrap();
+        let plain = loader(None, plan, 0);
+        let flipped = plain.clone().with_horizontal_flip(true).batch_at(0).unwrap().remove(0).remove(0);
+        let plain = plain.batch_at(0).unwrap().remove(0).remove(0);
+        let mut mirrored = 0;
+        let images = plain.images.as_slice::<f32>().unwrap().chunks_exact(4);
+        for (image, flipped) in images.zip(flipped.images.as_slice::<f32>().unwrap().chunks_exact(4)) {
+            if image != flipped {
+                assert_eq!([image[2], image[3], image[0], image[1]], flipped);
+                mirrored += 1;
+            }
+        }
+        // Five standard deviations of a binomial count of 1,000.
+        assert!((420..580).contains(&mirrored), "{mirrored} of 1000 mirrored");
+    }
+
+    #[test]
+    fn ranks_outside_the_world_and_empty_sources_are_errors() {
+        let plan = BatchPlan::new(&[2], 2, 1, 1).unwrap();
+        let new = |samples, rank| Loader::new(Arc::new(Counting { samples }), plan.clone(), 0, rank);
+        assert_eq!(new(None, 2).err().unwrap().to_string(), "rank 2 of a world of 2: ranks count from 0");
+        assert_eq!(new(Some(0), 0).err().unwrap().to_string(), "number of samples is 0; it must be at least 1");
+    }
+}

@@ -1,0 +1,141 @@
+//! Writing a dataset file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
+use ndarray::ArrayView4;
+use twinflow_array::{DType, Element, HostArray};
+
+use crate::{
+    DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION, checksum,
+    error::{hdf5_error, io_error},
+    file_header::{check_label_range, write_text},
+    schema::{IMAGES, LABELS, MAX_CLASSES, file_options},
+};
+
+/// Bytes per chunk, about: large enough for a short index and fast whole reads on network file systems.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Writes a dataset file: `images` u8 or f32 `[n, height, width, channels]`, one label per image.
+///
+/// The file appears under its name only when it is complete and on disk: it is written to a temporary name in the same
+/// folder (made if missing), synced and renamed, and replaces an older file of that name.
+///
+/// # Errors
+/// [`DataError::ImageType`], [`DataError::NotFinite`], [`DataError::CountMismatch`], [`DataError::LabelRange`],
+/// [`DataError::Classes`] and [`DataError::ClassNames`] for data that make no dataset (nothing is written then); [`DataError::Io`] and
+/// [`DataError::Hdf5`] if the disk or the library refuses.
+pub fn write_dataset(
+    path: impl AsRef<Path>,
+    images: &HostArray,
+    labels: &[i32],
+    metadata: &Metadata,
+) -> Result<(), DataError> {
+    let path = path.as_ref();
+    let shape = check_images(images)?;
+    check_labels(labels, shape[0], metadata)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
+    let partial = partial_name(path);
+    write_file(&partial, shape, images, labels, metadata).and_then(|()| publish(&partial, path, folder)).inspect_err(
+        |_| {
+            // The first error is the one to tell; a partial file that cannot be removed does no harm.
+            fs::remove_file(&partial).ok();
+        },
+    )
+}
+
+fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
+    let refused = || DataError::ImageType { found: images.ty().clone() };
+    let shape: [usize; 4] = images.shape().as_ref().try_into().map_err(|_| refused())?;
+    if shape.contains(&0) || !matches!(images.dtype(), DType::U8 | DType::F32) {
+        return Err(refused());
+    }
+    if let Ok(pixels) = images.as_slice::<f32>()
+        && let Some(at) = pixels.iter().position(|pixel| !pixel.is_finite())
+    {
+        return Err(DataError::NotFinite { index: at / shape[1..].iter().product::<usize>(), value: pixels[at] });
+    }
+    Ok(shape)
+}
+
+fn check_labels(labels: &[i32], images: usize, metadata: &Metadata) -> Result<(), DataError> {
+    let (classes, names) = (metadata.classes, metadata.class_names.len());
+    if !(1..=MAX_CLASSES).contains(&classes) {
+        return Err(DataError::Classes { classes, limit: MAX_CLASSES });
+    }
+    if names != 0 && names != classes {
+        return Err(DataError::ClassNames { names, classes });
+    }
+    if labels.len() != images {
+        return Err(DataError::CountMismatch { images, labels: labels.len() });
+    }
+    check_label_range(labels, classes)
+}
+
+fn partial_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+}
+
+fn write_file(
+    path: &Path,
+    shape: [usize; 4],
+    images: &HostArray,
+    labels: &[i32],
+    metadata: &Metadata,
+) -> Result<(), DataError> {
+    let write = || {
+        let file = file_options().create(path)?;
+        let value_range = match images.as_slice::<f32>() {
+            Ok(pixels) => {
+                write_images(&file, shape, pixels)?;
+                pixels.iter().fold([f64::MAX, f64::MIN], |[low, high], &x| [low.min(x.into()), high.max(x.into())])
+            }
+            Err(_) => {
+                write_images(&file, shape, images.bytes())?;
+                [0.0, 255.0]
+            }
+        };
+        let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
+        stored.write(labels)?;
+        write_checksum(&stored, checksum::of_slice(labels))?;
+        write_attributes(&file, metadata, value_range)?;
+        file.close()
+    };
+    write().map_err(hdf5_error("write", path))
+}
+
+fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T]) -> hdf5_metno::Result<()> {
+    let row_bytes = shape[1..].iter().product::<usize>() * size_of::<T>();
+    let chunk = [(CHUNK_BYTES / row_bytes).clamp(1, shape[0]), shape[1], shape[2], shape[3]];
+    let stored = file.new_dataset::<T>().chunk(chunk).shape(shape).create(IMAGES)?;
+    stored.write(ArrayView4::from_shape(shape, pixels)?)?;
+    write_checksum(&stored, checksum::of_slice(pixels))
+}
+
+fn write_checksum(stored: &Hdf5Dataset, checksum: u32) -> hdf5_metno::Result<()> {
+    stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
+}
+
+fn write_attributes(file: &File, metadata: &Metadata, value_range: [f64; 2]) -> hdf5_metno::Result<()> {
+    let class_names = serde_json::to_string(&metadata.class_names).map_err(|error| error.to_string())?;
+    write_text(file, "schema", SCHEMA_NAME)?;
+    file.new_attr::<u32>().create("schema_version")?.write_scalar(&SCHEMA_VERSION)?;
+    write_text(file, "name", &metadata.name)?;
+    write_text(file, "source", &metadata.source)?;
+    file.new_attr::<u32>().create("classes")?.write_scalar(&(metadata.classes as u32))?;
+    write_text(file, "class_names", &class_names)?;
+    file.new_attr::<f64>().shape(2).create("value_range")?.write(&value_range)
+}
+
+/// Makes a finished file durable and gives it its name: a job killed at any moment leaves the old file or the new one.
+fn publish(partial: &Path, path: &Path, folder: &Path) -> Result<(), DataError> {
+    let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
+    sync(partial).map_err(io_error("sync", partial))?;
+    fs::rename(partial, path).map_err(io_error("rename the finished file to", path))?;
+    sync(folder).map_err(io_error("sync the folder", folder))
+}
