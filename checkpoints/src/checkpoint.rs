@@ -1,0 +1,189 @@
+//! An opened checkpoint.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use twinflow_array::{HostArray, ParamPath, TensorType, Tree, unflatten};
+
+use crate::{CheckpointError, Metadata, layout, seal, seal::Extent};
+
+/// One array of a checkpoint: its name and type, without its data.
+#[derive(Clone, Debug)]
+pub struct ArrayEntry {
+    /// Its name.
+    pub path: ParamPath,
+    /// Its type.
+    pub ty: TensorType,
+    /// CRC-32 of its bytes, as written.
+    pub checksum: u32,
+    pub(crate) extent: Extent,
+}
+
+impl ArrayEntry {
+    /// Compares the checksum of what was read.
+    pub(crate) fn check(&self, path: &Path, computed: u32) -> Result<(), CheckpointError> {
+        let (array, stored) = (self.path.clone(), self.checksum);
+        if stored == computed {
+            Ok(())
+        } else {
+            Err(CheckpointError::Checksum { path: path.into(), array, stored, computed })
+        }
+    }
+}
+
+/// A checkpoint whose metadata are read and whose structure is known to be whole; array data are read, and checked, on
+/// demand. It holds no open HDF5 file.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    file: fs::File,
+    metadata: Metadata,
+    arrays: Vec<ArrayEntry>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no checkpoint, is cut short, or is damaged outside its arrays' data.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let file = fs::File::open(path).map_err(CheckpointError::io("open", path))?;
+        seal::check(&file, path)?;
+        hdf5_metno::silence_errors(true);
+        let hdf5 = hdf5_metno::File::open(path).map_err(CheckpointError::hdf5("open", path))?;
+        let metadata = Metadata::read(&hdf5, path)?;
+        let arrays = layout::read_entries(&hdf5, path)?;
+        Ok(Checkpoint { path: path.into(), file, metadata, arrays })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it comes from.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The names and types of its arrays, in the order in which they were saved.
+    pub fn arrays(&self) -> &[ArrayEntry] {
+        &self.arrays
+    }
+
+    /// Its top-level names (`params`, `ema`, `step`), each once, in order.
+    pub fn groups(&self) -> Vec<String> {
+        let mut groups: Vec<String> = Vec::new();
+        for entry in &self.arrays {
+            let group = top_level(&entry.path);
+            if !groups.iter().any(|known| known == group) {
+                groups.push(group.to_owned());
+            }
+        }
+        groups
+    }
+
+    /// Reads one array.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoArray`] if there is none of that name, [`CheckpointError::Checksum`] if it is damaged.
+    pub fn read(&self, array: &ParamPath) -> Result<HostArray, CheckpointError> {
+        let entry = self.arrays.iter().find(|entry| &entry.path == array);
+        let entry = entry.ok_or_else(|| CheckpointError::NoArray { path: self.path.clone(), array: array.clone() })?;
+        self.read_entry(entry)
+    }
+
+    /// Reads all arrays, in order.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Checksum`] if one is damaged.
+    pub fn read_all(&self) -> Result<Vec<(ParamPath, HostArray)>, CheckpointError> {
+        self.arrays.iter().map(|entry| Ok((entry.path.clone(), self.read_entry(entry)?))).collect()
+    }
+
+    /// Reads the arrays of a group, in order, with their names below it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoGroup`] if there is none of that name, [`CheckpointError::Checksum`] if an array is damaged.
+    pub fn read_group(&self, group: &str) -> Result<Vec<(ParamPath, HostArray)>, CheckpointError> {
+        let prefix = format!("{group}/");
+        let inside = self.arrays.iter().filter_map(|entry| Some((entry.path.as_str().strip_prefix(&prefix)?, entry)));
+        let arrays: Vec<_> =
+            inside.map(|(name, entry)| Ok((name.into(), self.read_entry(entry)?))).collect::<Result<_, _>>()?;
+        if arrays.is_empty() {
+            let (path, group, known) = (self.path.clone(), group.to_owned(), self.groups());
+            return Err(CheckpointError::NoGroup { path, group, known });
+        }
+        Ok(arrays)
+    }
+
+    /// Reads the arrays at and below `prefix` into the structure of `like`, whose leaves are the types expected.
+    /// The root as prefix restores a whole state; `ema` only those weights.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TypeMismatch`], [`CheckpointError::Missing`] or [`CheckpointError::Extra`] names the first
+    /// array that differs, before any data are read; [`CheckpointError::Checksum`] a damaged one.
+    pub fn restore_into<T: Tree<Leaf = TensorType>>(
+        &self,
+        like: &T,
+        prefix: &ParamPath,
+    ) -> Result<T::Rebind<HostArray>, CheckpointError> {
+        let entries = self.matching(like, prefix)?;
+        let arrays = entries.into_iter().map(|entry| self.read_entry(entry)).collect::<Result<Vec<_>, _>>()?;
+        Ok(unflatten(like, arrays))
+    }
+
+    /// The entries for the leaves of `like`, in its order.
+    fn matching<T: Tree<Leaf = TensorType>>(
+        &self,
+        like: &T,
+        prefix: &ParamPath,
+    ) -> Result<Vec<&ArrayEntry>, CheckpointError> {
+        let mut unused: HashMap<&str, &ArrayEntry> =
+            self.arrays.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        let mut expected = Vec::new();
+        like.visit(prefix, &mut |path, ty| expected.push((path, ty)));
+        let take = |(array, expected): (ParamPath, &TensorType)| {
+            let path = self.path.clone();
+            match unused.remove(array.as_str()) {
+                None => Err(CheckpointError::Missing { path, array, expected: expected.clone() }),
+                Some(entry) if &entry.ty != expected => {
+                    let (found, expected) = (entry.ty.clone(), expected.clone());
+                    Err(CheckpointError::TypeMismatch { path, array, found, expected })
+                }
+                Some(entry) => Ok(entry),
+            }
+        };
+        let entries = expected.into_iter().map(take).collect::<Result<Vec<_>, _>>()?;
+        let extra = |entry: &&ArrayEntry| unused.contains_key(entry.path.as_str()) && is_below(&entry.path, prefix);
+        match self.arrays.iter().find(extra) {
+            None => Ok(entries),
+            Some(ArrayEntry { path: array, ty: found, .. }) => {
+                Err(CheckpointError::Extra { path: self.path.clone(), array: array.clone(), found: found.clone() })
+            }
+        }
+    }
+
+    /// CRC-32 of an array's data as they are in the file now.
+    pub(crate) fn checksum(&self, entry: &ArrayEntry) -> Result<u32, CheckpointError> {
+        seal::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
+    }
+
+    fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {
+        layout::read_array(&self.file, &self.path, entry)
+    }
+}
+
+/// The first segment of a name.
+pub(crate) fn top_level(path: &ParamPath) -> &str {
+    path.as_str().split('/').next().unwrap_or_default()
+}
+
+fn is_below(path: &ParamPath, prefix: &ParamPath) -> bool {
+    let rest = path.as_str().strip_prefix(prefix.as_str());
+    prefix.as_str().is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

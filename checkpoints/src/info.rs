@@ -1,0 +1,74 @@
+//! A checkpoint in words.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::{Checkpoint, Metadata, SCHEMA, SCHEMA_VERSION, checkpoint::top_level};
+
+/// The arrays below one top-level name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupSummary {
+    /// The name: `params`, `ema`, `optimizer`, `step`.
+    pub name: String,
+    /// How many arrays.
+    pub arrays: usize,
+    /// How many elements they hold.
+    pub elements: usize,
+    /// How many bytes.
+    pub bytes: usize,
+    /// The names of their element types, sorted.
+    pub dtypes: Vec<&'static str>,
+}
+
+/// What a checkpoint holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Info {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it comes from.
+    pub metadata: Metadata,
+    /// What is in it, in the order of the file.
+    pub groups: Vec<GroupSummary>,
+}
+
+impl Checkpoint {
+    /// What this checkpoint holds.
+    pub fn info(&self) -> Info {
+        let groups = self.groups().into_iter().map(|name| self.summary(name)).collect();
+        Info { path: self.path().into(), metadata: self.metadata().clone(), groups }
+    }
+
+    fn summary(&self, name: String) -> GroupSummary {
+        let types: Vec<_> =
+            self.arrays().iter().filter(|entry| top_level(&entry.path) == name).map(|entry| &entry.ty).collect();
+        let mut dtypes: Vec<_> = types.iter().map(|ty| ty.dtype.name()).collect();
+        dtypes.sort_unstable();
+        dtypes.dedup();
+        GroupSummary {
+            name,
+            arrays: types.len(),
+            elements: types.iter().map(|ty| ty.shape.elements()).sum(),
+            bytes: types.iter().map(|ty| ty.bytes()).sum(),
+            dtypes,
+        }
+    }
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Metadata { step, phase, config, program, world_size, created } = &self.metadata;
+        writeln!(f, "{}", self.path.display())?;
+        writeln!(f, "schema      {SCHEMA} version {SCHEMA_VERSION}")?;
+        writeln!(f, "step        {step}")?;
+        writeln!(f, "phase       {phase}")?;
+        writeln!(f, "program     {program}")?;
+        writeln!(f, "world size  {world_size}")?;
+        writeln!(f, "created     {created} (seconds since 1970)")?;
+        writeln!(f, "{:<12}{:>8}{:>16}{:>16}  types", "group", "arrays", "elements", "bytes")?;
+        for GroupSummary { name, arrays, elements, bytes, dtypes } in &self.groups {
+            writeln!(f, "{name:<12}{arrays:>8}{elements:>16}{bytes:>16}  {}", dtypes.join(" "))?;
+        }
+        write!(f, "config\n{}", config.trim_end())
+    }
+}
