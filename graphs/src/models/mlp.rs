@@ -1,0 +1,102 @@
+//! A residual MLP for samples of a few numbers.
+
+use serde::{Deserialize, Serialize};
+use twinflow_array::{ParamPath, Tree, map};
+use twinflow_compiler::{Tensor, scan};
+
+use crate::{
+    ConfigError, Params,
+    error::require,
+    init::Init,
+    models::{ModelInput, Network},
+    nn::{ClassEmbedding, Linear, Mlp, TargetTime, TwoTimes, layer_norm},
+};
+
+/// `[model]` with `kind = "mlp"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MlpConfig {
+    /// Width of the hidden layers.
+    pub width: usize,
+    /// Residual blocks.
+    pub depth: usize,
+    /// How the target time enters.
+    pub target_time: TargetTime,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        MlpConfig { width: 128, depth: 3, target_time: TargetTime::default() }
+    }
+}
+
+impl MlpConfig {
+    /// The network.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if a value is not allowed.
+    pub fn build(&self, input: ModelInput) -> Result<MlpNetwork, ConfigError> {
+        require(self.width > 0, "model.width", self.width, "at least 1")?;
+        require(self.depth > 0, "model.depth", self.depth, "at least 1")?;
+        Ok(MlpNetwork { layers: self.layers(&input), input })
+    }
+
+    fn layers(&self, input: &ModelInput) -> MlpLayers<Init> {
+        let size = input.sample.iter().product();
+        let block = Mlp::new(self.width, 2 * self.width);
+        MlpLayers {
+            input: Linear::xavier(size, self.width),
+            times: TwoTimes::new(self.width, self.target_time, &ParamPath::from("times")),
+            class_embedding: ClassEmbedding::new(input.classes, self.width),
+            blocks: map(&block, |_, init| init.stacked(self.depth)),
+            output: Linear::zeros(self.width, size),
+        }
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct MlpNetwork {
+    layers: MlpLayers<Init>,
+    input: ModelInput,
+}
+
+#[derive(Clone, Debug, Tree)]
+struct MlpLayers<L> {
+    input: Linear<L>,
+    times: TwoTimes<L>,
+    class_embedding: ClassEmbedding<L>,
+    /// Stacked: the first dim of each leaf runs over the depth.
+    #[tree(name = "blocks/*")]
+    blocks: Mlp<L>,
+    output: Linear<L>,
+}
+
+impl Network for MlpNetwork {
+    fn parameters(&self) -> Params<Init> {
+        Params::from_tree(self.layers.clone())
+    }
+
+    fn velocity<'t>(
+        &self,
+        params: &Params<Tensor<'t>>,
+        x: Tensor<'t>,
+        t: Tensor<'t>,
+        r: Tensor<'t>,
+        condition: Tensor<'t>,
+    ) -> Tensor<'t> {
+        let layers: MlpLayers<Tensor<'t>> = params.to_tree(&self.layers);
+        let compute = self.input.compute;
+        let flat = x.reshape([x.dim(0), self.input.sample.iter().product()]);
+        let told_bd = layers.times.forward(t, r, compute) + layers.class_embedding.forward(condition);
+        let hidden_bd = layers.input.forward(flat, compute);
+        let (hidden_bd, _) = scan(&hidden_bd, &layers.blocks, |x_bd: Tensor<'t>, block: Mlp<Tensor<'t>>| {
+            (x_bd + block.forward(layer_norm(x_bd) + told_bd, compute), None::<Tensor<'t>>)
+        });
+        layers.output.forward(layer_norm(hidden_bd), compute).reshape(x.shape())
+    }
+
+    fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {
+        condition.full_like(self.input.classes as f64)
+    }
+}

@@ -1,0 +1,54 @@
+//! Networks that predict velocities.
+
+mod dit;
+mod mlp;
+mod network;
+
+use serde::{Deserialize, Serialize};
+use twinflow_array::DType;
+
+pub use dit::{Dit, DitConfig, Remat};
+pub use mlp::{MlpConfig, MlpNetwork};
+pub use network::Network;
+
+use crate::ConfigError;
+
+/// What a network is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelInput {
+    /// Height, width and channels of a sample.
+    pub sample: [usize; 3],
+    /// Number of classes; the label with this number means "no class".
+    pub classes: usize,
+    /// Element type that products are computed in, if not f32 (parameters, losses and sums stay f32).
+    pub compute: Option<DType>,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// Diffusion transformer.
+    Dit(DitConfig),
+    /// Residual MLP for samples of a few numbers, such as 2-D toys.
+    Mlp(MlpConfig),
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        ModelConfig::Dit(DitConfig::default())
+    }
+}
+
+impl ModelConfig {
+    /// The network.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a value is not allowed or does not fit the samples.
+    pub fn build(&self, input: ModelInput) -> Result<Box<dyn Network>, ConfigError> {
+        Ok(match self {
+            ModelConfig::Dit(config) => Box::new(config.build(input)?),
+            ModelConfig::Mlp(config) => Box::new(config.build(input)?),
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Fully connected layer.
+
+use twinflow_array::{DType, Leaf, Tree};
+use twinflow_compiler::Tensor;
+
+use crate::init::Init;
+
+/// `y = x weight + bias`.
+#[derive(Clone, Debug, Tree)]
+pub struct Linear<L> {
+    /// [in, out].
+    pub weight: L,
+    /// [out].
+    pub bias: Option<L>,
+}
+
+impl Linear<Init> {
+    /// Xavier-uniform weight, zero bias.
+    pub fn xavier(inputs: usize, outputs: usize) -> Self {
+        Linear { weight: Init::xavier_uniform(inputs, outputs), bias: Some(Init::zeros([outputs])) }
+    }
+
+    /// Normal weight, zero bias.
+    pub fn normal(inputs: usize, outputs: usize, std: f64) -> Self {
+        Linear { weight: Init::normal([inputs, outputs], std), bias: Some(Init::zeros([outputs])) }
+    }
+
+    /// All zero: the layer's branch starts switched off.
+    pub fn zeros(inputs: usize, outputs: usize) -> Self {
+        Linear { weight: Init::zeros([inputs, outputs]), bias: Some(Init::zeros([outputs])) }
+    }
+}
+
+impl<'t> Linear<Tensor<'t>> {
+    /// x [.., in] -> [.., out]; `compute` is the element type that the product is taken in, if not f32.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+        let y = x.matmul_in(self.weight, compute);
+        match self.bias {
+            Some(bias) => y + bias,
+            None => y,
+        }
+    }
+}
+
+impl<L: Leaf> Linear<L> {
+    /// The same layer without a bias.
+    pub fn without_bias(self) -> Self {
+        Linear { bias: None, ..self }
+    }
+}

@@ -1,0 +1,17 @@
+//! Layers: structs of parameters, generic over the leaf, with a constructor that declares first values and a `forward`.
+//!
+//! Suffixes name a tensor's dims: b batch, t tokens, d width, h heads, k width of a head.
+
+mod attention;
+mod embedding;
+mod linear;
+mod mlp;
+mod norm;
+mod time;
+
+pub use attention::{Attention, AttentionDims};
+pub use embedding::{ClassEmbedding, position_embedding_2d};
+pub use linear::Linear;
+pub use mlp::Mlp;
+pub use norm::{RmsNorm, layer_norm};
+pub use time::{TargetTime, TimeEmbedding, TwoTimes};

@@ -1,0 +1,92 @@
+//! The parameters of any network as one tree.
+
+use std::sync::Arc;
+
+use twinflow_array::{HostArray, Leaf, ParamPath, TensorType, Tree, leaves, map, paths, unflatten};
+
+use crate::init::Init;
+
+/// The parameters of any network: leaves with their paths, in the order of the network's own typed tree.
+///
+/// A network's own struct of parameters is known only to the network; training states, optimizers and checkpoints see
+/// this type, so that they are the same for every network.
+#[derive(Clone, Debug)]
+pub struct Params<L> {
+    paths: Arc<[ParamPath]>,
+    leaves: Vec<L>,
+}
+
+impl<L: Leaf> Params<L> {
+    /// The leaves of a typed tree.
+    pub fn from_tree<T: Tree<Leaf = L>>(tree: T) -> Self {
+        let paths = paths(&tree).into();
+        let mut leaves = Vec::new();
+        tree.into_leaves(&mut leaves);
+        Params { paths, leaves }
+    }
+
+    /// A typed tree of the structure of `like`, which must be what these parameters were made from.
+    pub fn to_tree<T: Tree>(&self, like: &T) -> T::Rebind<L>
+    where
+        L: Clone,
+    {
+        unflatten(like, self.leaves.iter().cloned())
+    }
+
+    /// The leaves in order.
+    pub fn leaves(&self) -> &[L] {
+        &self.leaves
+    }
+
+    /// The paths in order.
+    pub fn paths(&self) -> &[ParamPath] {
+        &self.paths
+    }
+
+    /// The same parameters with other leaves, made from each leaf and the one at the same place in `other`.
+    ///
+    /// # Panics
+    /// If the two hold different numbers of leaves: both come from one network.
+    pub fn zip_map<M: Leaf, N: Leaf>(&self, other: &Params<M>, mut f: impl FnMut(&L, &M) -> N) -> Params<N> {
+        assert_eq!(self.leaves.len(), other.leaves.len(), "parameters of different networks");
+        let leaves = self.leaves.iter().zip(&other.leaves).map(|(a, b)| f(a, b)).collect();
+        Params { paths: self.paths.clone(), leaves }
+    }
+}
+
+impl Params<Init> {
+    /// The parameters' types.
+    pub fn spec(&self) -> Params<TensorType> {
+        map(self, |_, init| init.ty())
+    }
+
+    /// The parameters' first values: a function of the seed and each parameter's path alone.
+    pub fn sample(&self, seed: u64) -> Params<HostArray> {
+        map(self, |path, init| init.sample(seed, &path))
+    }
+}
+
+impl Params<TensorType> {
+    /// How many numbers the parameters hold together.
+    pub fn count(&self) -> usize {
+        leaves(self).iter().map(|ty| ty.shape.elements()).sum()
+    }
+}
+
+impl<L: Leaf> Tree for Params<L> {
+    type Leaf = L;
+    type Rebind<M: Leaf> = Params<M>;
+
+    fn visit<'a>(&'a self, path: &ParamPath, f: &mut dyn FnMut(ParamPath, &'a L)) {
+        self.paths.iter().zip(&self.leaves).for_each(|(own, leaf)| f(path.join(own), leaf));
+    }
+
+    fn map_leaves<M: Leaf>(&self, path: &ParamPath, f: &mut dyn FnMut(ParamPath, &L) -> M) -> Params<M> {
+        let leaves = self.paths.iter().zip(&self.leaves).map(|(own, leaf)| f(path.join(own), leaf)).collect();
+        Params { paths: self.paths.clone(), leaves }
+    }
+
+    fn into_leaves(self, out: &mut Vec<L>) {
+        out.extend(self.leaves);
+    }
+}
