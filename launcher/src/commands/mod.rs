@@ -3,9 +3,7 @@
 mod checkpoint;
 mod data;
 mod doctor;
-mod graph;
 
 pub use checkpoint::checkpoint;
 pub use data::data;
 pub use doctor::doctor;
-pub use graph::graph;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::ConfigArgs;
+use twinflow_data::ToyKind;
 pub use error::{ConfigError, Problem};
 pub use source::Source;
 
@@ -92,13 +93,13 @@ pub struct DataConfig {
     pub path: PathBuf,
     /// Which points, for `kind = "toy"`.
     pub toy: ToyKind,
-    /// Picture height in pixels, for `kind = "synthetic"`.
+    /// Picture height in pixels; given for `kind = "synthetic"`, else the dataset's own.
     pub height: usize,
-    /// Picture width in pixels, for `kind = "synthetic"`.
+    /// Picture width in pixels; as above.
     pub width: usize,
-    /// 1 (gray) or 3 (RGB), for `kind = "synthetic"`.
+    /// 1 (gray) or 3 (RGB); as above.
     pub channels: usize,
-    /// Number of classes, for `kind = "synthetic"`.
+    /// Number of classes; as above.
     pub classes: usize,
     /// Mirror pictures left to right at random.
     pub flip: bool,
@@ -132,20 +133,6 @@ pub enum DataKind {
     Toy,
     /// Random pictures of any size, to measure speed.
     Synthetic,
-}
-
-/// Sets of points in the plane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToyKind {
-    /// Two interleaved half circles.
-    Moons,
-    /// Every other square of a board.
-    Checkerboard,
-    /// Two spiral arms.
-    Spiral,
-    /// Gaussians on a circle.
-    Gaussians,
 }
 
 impl Config {
@@ -201,5 +188,57 @@ impl Config {
             return refuse("data.channels", "must be 1 (gray) or 3 (RGB)");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The message with its place and help, as the user sees it but for colours.
+    fn refused(text: &str, assignments: &[&str]) -> String {
+        let assignments: Vec<String> = assignments.iter().map(|text| (*text).to_owned()).collect();
+        let error = Config::from_text("c.toml", text, &assignments).unwrap_err();
+        let mut out = String::new();
+        miette::NarratableReportHandler::new().render_report(&mut out, &error).unwrap();
+        out
+    }
+
+    fn check(out: &str, parts: &[&str]) {
+        parts.iter().for_each(|part| assert!(out.contains(part), "'{part}' is not in:\n{out}"));
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest_and_their_line() {
+        let out = refused("[run]\nname = \"a\"\n[device]\nplatfrom = \"cpu\"\n", &[]);
+        check(&out, &["unknown key 'device.platfrom'", "did you mean 'platform'?", "memory_fraction", "c.toml", "line 4"]);
+        check(&refused("[devices]\n", &[]), &["unknown key 'devices'", "did you mean 'device'?"]);
+    }
+
+    #[test]
+    fn wrong_values_say_what_was_found_and_what_is_allowed() {
+        let out = refused("[device]\nplatform = \"gpu\"\n", &[]);
+        check(&out, &["device.platform is \"gpu\", but must be one of \"auto\", \"cpu\", \"cuda\"", "line 2"]);
+        let out = refused("[device]\ndevices = \"two\"\n", &[]);
+        check(&out, &["device.devices is \"two\", but must be a whole number, 0 or more"]);
+        check(&refused("[device]\ndevices = -1\n", &[]), &["device.devices is -1", "a whole number, 0 or more"]);
+        check(&refused("[device]\nmemory_fraction = 1.5\n", &[]), &["device.memory_fraction: must lie above 0"]);
+        check(&refused("device = 3\n", &[]), &["device is 3"]);
+        check(&refused("[device\n", &[]), &["not valid TOML", "line 1"]);
+    }
+
+    #[test]
+    fn assignments_are_checked_where_they_stand() {
+        check(&refused("", &["data.kinds=toy"]), &["unknown key 'data.kinds'", "did you mean 'kind'?", "--set"]);
+        check(&refused("", &["data.kind=toys"]), &["data.kind is \"toys\"", "did you mean \"toy\"?", "--set"]);
+        check(&refused("", &["steps=3"]), &["--set wants SECTION.KEY=VALUE, not 'steps=3'"]);
+    }
+
+    #[test]
+    fn assignments_win_and_the_resolved_config_says_the_same() {
+        let set = ["run.seed=7".to_owned(), "data.kind=toy".to_owned(), "run.name=two words".to_owned()];
+        let config = Config::from_text("c.toml", "[run]\nseed = 3\n", &set).unwrap();
+        assert_eq!((config.run.seed, config.data.kind, config.run.name.as_str()), (7, DataKind::Toy, "two words"));
+        assert_eq!(Config::from_text("config.toml", &config.to_toml(), &[]).unwrap(), config);
     }
 }

@@ -1,0 +1,4 @@
+//! The training loop.
+
+mod progress;
+mod stop;
