@@ -92,7 +92,7 @@ fn create_dataset(
             .layout(Layout::Contiguous)
             .alloc_time(Some(AllocTime::Early))
             .fill_time(FillTime::Never)
-            .empty_as(&storage(array.dtype()))
+            .empty_as(storage(array.dtype()))
             .shape(array.shape().dims())
             .create(name.as_str())?;
         let dtype: VarLenUnicode = array.dtype().name().parse().expect("names of element types hold no zero byte");

@@ -45,3 +45,45 @@ fn write(path: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) ->
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
     file.and_then(|file| seal::append(&file, extents)).map_err(CheckpointError::io("write", path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, path::Path, process::Command};
+
+    use twinflow_array::TensorType;
+
+    use super::*;
+
+    const FOLDER: &str = "TWINFLOW_TEST_TINY_DISK";
+
+    #[test]
+    #[ignore = "run by the next test, on a tiny disk"]
+    fn attempt() {
+        let Some(folder) = env::var_os(FOLDER) else { return };
+        let target = Path::new(&folder).join("step-00000001.h5");
+        let metadata = Metadata {
+            step: 1,
+            phase: String::new(),
+            config: String::new(),
+            program: String::new(),
+            world_size: 1,
+            created: 0,
+        };
+        let arrays = [(ParamPath::from("large"), HostArray::zeros(TensorType::f32([1 << 20])))];
+        // As if another program took the space between the look at the disk and the writing: 0 bytes are needed.
+        let result = publish(&target, 0, |temporary| write(temporary, &metadata, &arrays));
+        assert!(matches!(result, Err(CheckpointError::DiskFull { .. })), "{result:?}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the unfinished file is gone");
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_while_data_are_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "mount -t tmpfs -o size=1m tmpfs \"$1\" && exec \"$0\" --exact save::tests::attempt --ignored";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c", script]).arg(env::current_exe().unwrap());
+        let output = command.arg(folder.path()).env(FOLDER, folder.path()).output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{output:?}");
+    }
+}

@@ -23,7 +23,7 @@ fn every_flipped_bit_is_noticed() {
     let path = save_in(folder.path(), 3, &state(3));
     let whole = fs::read(&path).unwrap();
     // An odd stride visits every bit position; the last bytes, which are the seal, one by one.
-    let sampled = (0..whole.len() * 8).step_by(53).chain((whole.len() - 200) * 8..whole.len() * 8);
+    let sampled = (0..whole.len() * 8).step_by(107).chain((whole.len() - 200) * 8..whole.len() * 8);
     for bit in sampled {
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
@@ -79,7 +79,7 @@ fn messages_name_the_array_and_both_sums_or_the_kind_of_file() {
     );
     assert_eq!(read(&path).unwrap_err().to_string(), expected);
     let report = verify(&path).unwrap();
-    assert!(report.to_string().contains(&format!("DAMAGED: step 3, 8 arrays")), "{report}");
+    assert!(report.to_string().contains("DAMAGED: step 3, 8 arrays"), "{report}");
     assert!(report.to_string().ends_with(&format!("\n  key: checksum {computed:08x}, written as {stored:08x}")));
 
     fs::write(&path, "no HDF5 at all, but longer than a seal would be").unwrap();
@@ -113,9 +113,6 @@ fn the_newest_valid_checkpoint_is_found_past_damaged_and_unfinished_ones() {
     }
     paths[..2].iter().for_each(|path| fs::write(path, "").unwrap());
     let error = resolve(folder.path()).unwrap_err().to_string();
-    assert!(
-        error.starts_with("all 4 checkpoints in") && error.contains("step-00000004.h5 is not complete")
-            || error.contains("the newest"),
-        "{error}"
-    );
+    assert!(error.starts_with("all 4 checkpoints in") && error.contains("newest: /"), "{error}");
+    assert!(error.contains("step-00000004.h5 is not a complete checkpoint"), "{error}");
 }

@@ -30,10 +30,15 @@ fn large_state() -> Vec<(ParamPath, HostArray)> {
 fn attempt() {
     let Some(folder) = env::var_os(FOLDER) else { return };
     let request = SaveRequest { folder: folder.into(), metadata: metadata(2), arrays: large_state() };
-    match save(&request) {
-        Err(error @ CheckpointError::DiskFull { .. }) => println!("DISK FULL {error}"),
-        other => panic!("{other:?}"),
+    for _ in 0..3 {
+        match save(&request) {
+            Err(error @ CheckpointError::DiskFull { .. }) => println!("DISK FULL {error}"),
+            other => panic!("{other:?}"),
+        }
     }
+    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    let held: Vec<_> = open.filter(|path| path.to_string_lossy().contains("step-")).collect();
+    assert!(held.is_empty(), "open files keep their space: {held:?}");
 }
 
 /// Runs [`attempt`] in a shell after `limit`, with the folder as `$1`.

@@ -1,1 +1,28 @@
-//! TODO
+//! From a Rust function on tensors to an XLA executable: tracer, autodiff, StableHLO, jit. Knows no model, file or MPI.
+
+pub mod autodiff;
+mod control;
+pub mod error;
+pub mod interpreter;
+mod math;
+pub mod ops;
+pub mod passes;
+pub mod primitive;
+pub mod program;
+pub mod stablehlo;
+mod trace;
+
+pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
+pub use control::{remat, scan, while_loop};
+pub use error::{TraceError, TraceErrorKind, TypeError};
+pub use math::Operand;
+pub use ops::barrier::optimization_barrier;
+pub use ops::dot_general::DotDims;
+pub use program::Program;
+pub use trace::{Tensor, Trace, trace};
+pub use twinflow_array::{
+    DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, leaves, map, paths, unflatten,
+};
+
+/// A parameter's specification, as the leaf of a tree: `DitBlock<Spec>`.
+pub type Spec = TensorType;

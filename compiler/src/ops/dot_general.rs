@@ -1,0 +1,181 @@
+//! Products of tensors.
+
+use ndarray::{ArrayD, Dimension, IxDyn};
+use twinflow_array::{DType, Shape, TensorType};
+
+use super::Sample;
+use crate::{
+    error::TypeError,
+    primitive::{Primitive, Require, add_some},
+    stablehlo::{Block, Value},
+    trace::Tensor,
+};
+
+/// Which dims of the operands pair up. The result's dims are: batch, the left's free dims, the right's free dims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DotDims {
+    /// Dims of the left operand that are summed over.
+    pub lhs_contract: Vec<usize>,
+    /// Dims of the right operand that are summed over, in the same order.
+    pub rhs_contract: Vec<usize>,
+    /// Dims of the left operand that run along.
+    pub lhs_batch: Vec<usize>,
+    /// Dims of the right operand that run along, in the same order.
+    pub rhs_batch: Vec<usize>,
+}
+
+/// `y[b, m, n] = sum_k a[b, m, k] b[b, k, n]`, for any choice of dims.
+#[derive(Clone, Debug)]
+pub struct DotGeneral {
+    /// The pairing of dims.
+    pub dims: DotDims,
+    /// Multiply in this type and sum in the operands' (bf16 runs at twice the rate of f32); `None`: the operands' type.
+    pub compute: Option<DType>,
+}
+
+/// The dims that are in neither list, ascending.
+fn free(rank: usize, contract: &[usize], batch: &[usize]) -> Vec<usize> {
+    (0..rank).filter(|dim| !contract.contains(dim) && !batch.contains(dim)).collect()
+}
+
+/// `keys` in the order that sorts `by`.
+fn sorted_by(keys: &[usize], by: &[usize]) -> Vec<usize> {
+    let mut pairs: Vec<(usize, usize)> = by.iter().copied().zip(keys.iter().copied()).collect();
+    pairs.sort_unstable();
+    pairs.into_iter().map(|(_, key)| key).collect()
+}
+
+impl DotGeneral {
+    fn apply<'t>(&self, a: Tensor<'t>, b: Tensor<'t>) -> Tensor<'t> {
+        a.dot_general_in(b, self.dims.clone(), self.compute)
+    }
+
+    /// The cotangent of one operand: contract `y_bar` with the other operand over the other's free dims, then put the
+    /// dims back in place. `mine` and `other` are (rank, contract, batch) of the two sides.
+    fn operand_cotangent<'t>(
+        &self,
+        y_bar: Tensor<'t>,
+        other_tensor: Tensor<'t>,
+        (mine, mine_contract, mine_batch): (usize, &[usize], &[usize]),
+        (other_contract, other_batch): (&[usize], &[usize]),
+        mine_is_left: bool,
+    ) -> Tensor<'t> {
+        let batch = mine_batch.len();
+        let mine_free = free(mine, mine_contract, mine_batch);
+        let other_free = free(other_tensor.rank(), other_contract, other_batch);
+        let other_first = if mine_is_left { batch + mine_free.len() } else { batch };
+        let dims = DotDims {
+            lhs_contract: (other_first..other_first + other_free.len()).collect(),
+            rhs_contract: other_free,
+            lhs_batch: (0..batch).collect(),
+            rhs_batch: other_batch.to_vec(),
+        };
+        let product = y_bar.dot_general_in(other_tensor, dims, self.compute);
+        // The product's dims are my batch dims, my free dims, then the contracted ones in the other's ascending order.
+        let order = [mine_batch.to_vec(), mine_free, sorted_by(mine_contract, other_contract)].concat();
+        let mut permutation = vec![0; mine];
+        order.iter().enumerate().for_each(|(position, &dim)| permutation[dim] = position);
+        product.transpose(&permutation)
+    }
+}
+
+impl Primitive<2> for DotGeneral {
+    const NAME: &'static str = "dot_general";
+
+    fn infer(&self, [a, b]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
+        let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
+        if a.dtype != b.dtype {
+            return Err(TypeError::DTypes(a.clone(), b.clone()));
+        }
+        let in_range = |ty: &TensorType, dims: &[usize]| dims.iter().all(|&dim| dim < ty.shape.rank());
+        let known =
+            in_range(a, lhs_contract) && in_range(a, lhs_batch) && in_range(b, rhs_contract) && in_range(b, rhs_batch);
+        a.require(known, || format!("dims {:?} are out of range", self.dims))?;
+        let pairs = |left: &[usize], right: &[usize]| {
+            left.len() == right.len() && left.iter().zip(right).all(|(&l, &r)| a.shape[l] == b.shape[r])
+        };
+        let fits = pairs(lhs_contract, rhs_contract) && pairs(lhs_batch, rhs_batch);
+        a.require(fits, || format!("dims {lhs_contract:?} and batch {lhs_batch:?} do not pair with dims {rhs_contract:?} and batch {rhs_batch:?} of {b}"))?;
+        let batch = lhs_batch.iter().map(|&dim| a.shape[dim]);
+        let left = free(a.shape.rank(), lhs_contract, lhs_batch).into_iter().map(|dim| a.shape[dim]);
+        let right = free(b.shape.rank(), rhs_contract, rhs_batch).into_iter().map(|dim| b.shape[dim]);
+        Ok(a.with_shape(batch.chain(left).chain(right).collect::<Shape>()))
+    }
+
+    fn lower(&self, [a, b]: [Value; 2], ty: &TensorType, block: &mut Block) -> Value {
+        let dims = &self.dims;
+        let compute = self.compute.unwrap_or(a.ty.dtype);
+        let [a, b] = [block.convert(&a, compute), block.convert(&b, compute)];
+        let batch = match dims.lhs_batch.is_empty() {
+            true => String::new(),
+            false => format!(" batching_dims = {:?} x {:?},", dims.lhs_batch, dims.rhs_batch),
+        };
+        let contract = format!(" contracting_dims = {:?} x {:?}", dims.lhs_contract, dims.rhs_contract);
+        block.call("stablehlo.dot_general", &[&a, &b], &format!(",{batch}{contract}"), ty)
+    }
+
+    fn vjp<'t>(&self, [a, b]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
+        let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
+        let a_bar =
+            self.operand_cotangent(y_bar, b, (a.rank(), lhs_contract, lhs_batch), (rhs_contract, rhs_batch), true);
+        let b_bar =
+            self.operand_cotangent(y_bar, a, (b.rank(), rhs_contract, rhs_batch), (lhs_contract, lhs_batch), false);
+        [Some(a_bar), Some(b_bar)]
+    }
+
+    fn jvp<'t>(
+        &self,
+        [a, b]: [Tensor<'t>; 2],
+        _: Tensor<'t>,
+        [a_dot, b_dot]: [Option<Tensor<'t>>; 2],
+    ) -> Option<Tensor<'t>> {
+        add_some([a_dot.map(|a_dot| self.apply(a_dot, b)), b_dot.map(|b_dot| self.apply(a, b_dot))])
+    }
+
+    fn eval(&self, [a, b]: [&ArrayD<f64>; 2], ty: &TensorType) -> ArrayD<f64> {
+        let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
+        let a_free = free(a.ndim(), lhs_contract, lhs_batch);
+        let b_free = free(b.ndim(), rhs_contract, rhs_batch);
+        let summed = Shape::from(lhs_contract.iter().map(|&dim| a.shape()[dim]).collect::<Vec<_>>());
+        let pick = |index: &[usize],
+                    k: &[usize],
+                    rank: usize,
+                    contract: &[usize],
+                    batch: &[usize],
+                    free: &[usize],
+                    first: usize| {
+            let mut at = vec![0; rank];
+            batch.iter().zip(index).for_each(|(&dim, &i)| at[dim] = i);
+            free.iter().zip(&index[first..]).for_each(|(&dim, &i)| at[dim] = i);
+            contract.iter().zip(k).for_each(|(&dim, &i)| at[dim] = i);
+            IxDyn(&at)
+        };
+        ArrayD::from_shape_fn(IxDyn(&ty.shape), |index| {
+            let index = index.slice();
+            ndarray::indices(IxDyn(&summed))
+                .into_iter()
+                .map(|k| {
+                    let batch = lhs_batch.len();
+                    let left = pick(index, k.slice(), a.ndim(), lhs_contract, lhs_batch, &a_free, batch);
+                    let right =
+                        pick(index, k.slice(), b.ndim(), rhs_contract, rhs_batch, &b_free, batch + a_free.len());
+                    a[left] * b[right]
+                })
+                .sum()
+        })
+    }
+
+    fn samples() -> Vec<Sample> {
+        let dot = |lhs_contract: &[usize], rhs_contract: &[usize], lhs_batch: &[usize], rhs_batch: &[usize]| {
+            let [lhs_contract, rhs_contract] = [lhs_contract.to_vec(), rhs_contract.to_vec()];
+            let [lhs_batch, rhs_batch] = [lhs_batch.to_vec(), rhs_batch.to_vec()];
+            DotGeneral { dims: DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch }, compute: None }
+        };
+        vec![
+            Sample::uniform(dot(&[1], &[0], &[], &[]), [&[2, 3], &[3, 4]], -1.0..1.0),
+            Sample::uniform(dot(&[2], &[1], &[0], &[2]), [&[2, 3, 4], &[5, 4, 2]], -1.0..1.0),
+            Sample::uniform(dot(&[0, 2], &[2, 0], &[], &[]), [&[2, 3, 4], &[4, 5, 2]], -1.0..1.0),
+            Sample::uniform(dot(&[1], &[0], &[], &[]), [&[2, 3], &[3]], -1.0..1.0),
+        ]
+    }
+}

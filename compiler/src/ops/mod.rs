@@ -1,0 +1,72 @@
+//! The operations, one file per family. [`catalogue`] lists them all: tests run over it.
+
+pub(crate) mod barrier;
+pub(crate) mod compare;
+pub(crate) mod constant;
+pub(crate) mod convert;
+pub(crate) mod dot_general;
+pub(crate) mod elementwise;
+pub(crate) mod identity;
+pub(crate) mod iota;
+pub(crate) mod logic;
+pub(crate) mod reduce;
+pub(crate) mod remat;
+mod sample;
+pub(crate) mod scan;
+pub(crate) mod shape;
+pub(crate) mod while_loop;
+
+pub use sample::Sample;
+
+use crate::primitive::{Op, Primitive};
+
+/// Sample applications of every operation of one family.
+pub struct Family {
+    /// The family's name: the file it lives in.
+    pub name: &'static str,
+    /// Operations with operands for them.
+    pub samples: Vec<Sample>,
+}
+
+fn primitive_samples<const N: usize, P: Primitive<N>>() -> Vec<Sample> {
+    P::samples()
+}
+
+fn op_samples<O: Op>() -> Vec<Sample> {
+    O::samples()
+}
+
+macro_rules! families {
+    ($($family:ident { $($primitive:ident),* ; $($op:ident),* })*) => {
+        /// Every operation with sample operands, by family.
+        pub fn catalogue() -> Vec<Family> {
+            vec![$(Family {
+                name: stringify!($family),
+                samples: [
+                    $(primitive_samples::<_, $family::$primitive>(),)*
+                    $(op_samples::<$family::$op>(),)*
+                ].concat(),
+            }),*]
+        }
+    };
+}
+
+families! {
+    barrier { ; OptimizationBarrier }
+    compare { Compare, Select; }
+    constant { Constant; }
+    convert { Convert; }
+    dot_general { DotGeneral; }
+    elementwise {
+        Abs, Add, Ceil, Clamp, Cos, Div, Erf, Exp, ExpM1, Floor, Log, Log1p, Max, Min, Mul, Neg, Pow, Rem, Round,
+        Rsqrt, Sigmoid, Sign, Sin, Sqrt, Sub, Tan, Tanh;
+    }
+    identity { Alias, StopGradient; }
+    iota { Iota; }
+    logic { And, Not, Or, ShiftLeft, ShiftRight, Xor; }
+    reduce { ReduceMax, ReduceMin, ReduceSum; }
+    remat { ; Remat }
+    scan { ; Scan }
+    shape { BroadcastInDim, Reshape, Transpose; }
+    while_loop { ; While }
+}

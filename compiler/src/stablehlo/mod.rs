@@ -1,0 +1,7 @@
+//! Lowering: programs to StableHLO text, the stable input of every XLA plugin.
+
+mod block;
+mod module;
+
+pub use block::{Block, Value, signature};
+pub use module::{lower, lower_body};

@@ -1,0 +1,95 @@
+//! A whole program as a StableHLO module.
+
+use std::collections::HashMap;
+
+use twinflow_array::TensorType;
+
+use super::{Block, Value};
+use crate::program::{Program, ValueId};
+
+/// The module's text; its function is `main`. `locations` adds each operation's module path, for profiles.
+pub fn lower(program: &Program, name: &str, locations: bool) -> String {
+    let mut block = Block::default();
+    let aliases = alias_outputs(program);
+    let inputs: Vec<Value> = program
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(i, &v)| Value { name: format!("%arg{i}"), ty: program.ty(v).clone() })
+        .collect();
+    let params: Vec<String> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, value)| format!("{}: {}{}", value.name, value.ty.mlir(), input_attributes(program, i, &aliases)))
+        .collect();
+    let results: Vec<String> = program.output_types().iter().map(TensorType::mlir).collect();
+    block.line(&format!("module @{name} {{"));
+    block.indented(|block| {
+        block.line(&format!("func.func public @main({}) -> ({}) {{", params.join(", "), results.join(", ")));
+        block.indented(|block| {
+            let outputs = write_instructions(program, &inputs, block, locations);
+            block.line(&format!("return {}", list(&outputs)));
+        });
+        block.line("}");
+    });
+    block.line("}");
+    block.into_text()
+}
+
+/// The instructions of a body inside a region, or in place of an operation; returns the outputs' values.
+pub fn lower_body(program: &Program, inputs: &[Value], block: &mut Block) -> Vec<Value> {
+    write_instructions(program, inputs, block, false)
+}
+
+/// `%a, %b : type, type`.
+fn list(values: &[Value]) -> String {
+    let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
+    let types: Vec<String> = values.iter().map(|value| value.ty.mlir()).collect();
+    if values.is_empty() { String::new() } else { format!("{} : {}", names.join(", "), types.join(", ")) }
+}
+
+fn write_instructions(program: &Program, inputs: &[Value], block: &mut Block, locations: bool) -> Vec<Value> {
+    let mut values: HashMap<ValueId, Value> = program.inputs.iter().copied().zip(inputs.iter().cloned()).collect();
+    for instruction in &program.instructions {
+        let operands: Vec<Value> = instruction.operands.iter().map(|value| values[value].clone()).collect();
+        let types: Vec<TensorType> = instruction.results.iter().map(|&value| program.ty(value).clone()).collect();
+        if locations {
+            let scope = &instruction.scope;
+            let separator = if scope.is_empty() { "" } else { "/" };
+            block.set_location(format!("{scope}{separator}{}", instruction.op.name()));
+        }
+        let results = instruction.op.lower(&operands, &types, block);
+        values.extend(instruction.results.iter().copied().zip(results));
+    }
+    block.set_location(String::new());
+    program.outputs.iter().map(|value| values[value].clone()).collect()
+}
+
+fn input_attributes(program: &Program, index: usize, aliases: &HashMap<usize, usize>) -> String {
+    match aliases.get(&index) {
+        Some(output) => format!(" {{tf.aliasing_output = {output} : i32}}"),
+        None if index < program.donated => " {jax.buffer_donor = true}".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Which output takes over which donated input's memory: equal names first, then equal types in order.
+fn alias_outputs(program: &Program) -> HashMap<usize, usize> {
+    let mut aliases = HashMap::new();
+    let mut taken = vec![false; program.outputs.len()];
+    let (inputs, outputs) = (program.input_types(), program.output_types());
+    let same_name = |i: usize, o: usize| program.input_names.get(i) == program.output_names.get(o);
+    for by_name in [true, false] {
+        for input in 0..program.donated {
+            if aliases.contains_key(&input) {
+                continue;
+            }
+            let fits = |&o: &usize| !taken[o] && outputs[o] == inputs[input] && (!by_name || same_name(input, o));
+            if let Some(output) = (0..outputs.len()).find(fits) {
+                taken[output] = true;
+                aliases.insert(input, output);
+            }
+        }
+    }
+    aliases
+}
