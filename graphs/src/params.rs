@@ -43,6 +43,11 @@ impl<L: Leaf> Params<L> {
         &self.paths
     }
 
+    /// The same parameters with other leaves, given in order, as many as there are.
+    pub fn with_leaves<M: Leaf>(&self, leaves: impl IntoIterator<Item = M>) -> Params<M> {
+        unflatten(self, leaves)
+    }
+
     /// The same parameters with other leaves, made from each leaf and the one at the same place in `other`.
     ///
     /// # Panics

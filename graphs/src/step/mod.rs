@@ -8,6 +8,6 @@ mod state;
 mod update;
 
 pub use batch::Batch;
-pub use metrics::{LossTerms, Metrics};
+pub use metrics::Metrics;
 pub use setup::{Precision, StepConfig, Trainer};
 pub use state::{Phase, State};

@@ -1,0 +1,65 @@
+//! The random numbers of one TwinFlow step.
+
+use twinflow_array::{Shape, Tree};
+use twinflow_compiler::{Tensor, random::Key};
+
+use crate::{
+    flow::BetaTable,
+    random::Draw,
+    twinflow::{Part, Parts, TwinFlowConfig, parts::take_rows},
+};
+
+/// The random numbers of one TwinFlow step; the loss takes them as an argument and draws nothing itself.
+#[derive(Clone, Debug, Tree)]
+pub struct TwinFlowDraws<L> {
+    /// Beta draws before clamp and scale, f32 [b].
+    pub time: L,
+    /// Uniform, f32 [b]: target times of `any` and `adv`.
+    pub any_target: L,
+    /// Uniform, f32 [b]: target times of `mul`.
+    pub mul_target: L,
+    /// Image-free training: the noise that the whole batch is made from, [b, ..].
+    pub image_free: Option<L>,
+    /// The noise that the fakes of `adv` are made from, [adv, ..]; none if that part is empty.
+    pub fake: Option<L>,
+    /// The noise at the other end of the path, [b, ..].
+    pub noise: L,
+    /// For the rectify loss, if it runs.
+    pub rectify: Option<RectifyDraws<L>>,
+}
+
+/// The random numbers of the rectify loss.
+#[derive(Clone, Debug, Tree)]
+pub struct RectifyDraws<L> {
+    /// Noise, [e2e, ..].
+    pub noise: L,
+    /// Uniform times, f32 [e2e].
+    pub time: L,
+}
+
+impl<'t> TwinFlowDraws<Tensor<'t>> {
+    /// Draws for the samples at the given places of the global batch (u32 [b]); `sample` is the shape of one sample.
+    pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, parts: &Parts, config: &TwinFlowConfig) -> Self {
+        let [a, b, _] = config.time_distribution;
+        let of_part = |part: Part| take_rows(rows, &parts.range(part));
+        TwinFlowDraws {
+            time: BetaTable::new(a, b).quantile(Draw::Time.uniform(key, rows)),
+            any_target: Draw::AnyTarget.uniform(key, rows),
+            mul_target: Draw::MulTarget.uniform(key, rows),
+            image_free: config.image_free.then(|| Draw::ImageFree.normal(key, rows, sample)),
+            fake: (parts.adv > 0).then(|| Draw::Fake.normal(key, of_part(Part::Adv), sample)),
+            noise: Draw::Noise.normal(key, rows, sample),
+            rectify: config.rectifies(parts).then(|| RectifyDraws {
+                noise: Draw::RectifyNoise.normal(key, of_part(Part::E2e), sample),
+                time: Draw::RectifyTime.uniform(key, of_part(Part::E2e)),
+            }),
+        }
+    }
+}
+
+impl TwinFlowConfig {
+    /// Whether the rectify loss runs: only at full consistency, on e2e samples, with a weight.
+    pub fn rectifies(&self, parts: &Parts) -> bool {
+        self.consistency_ratio == 1.0 && parts.e2e > 0 && self.rectify_weight > 0.0
+    }
+}

@@ -1,0 +1,178 @@
+//! The TwinFlow loss of a batch.
+
+use std::f64::consts::PI;
+
+use twinflow_array::{Tree, map};
+use twinflow_compiler::Tensor;
+
+use crate::{
+    LossTerms, Params,
+    flow::clean_estimate,
+    models::Network,
+    twinflow::{
+        Part, Parts, TwinFlowConfig, TwinFlowDraws,
+        parts::{stack_rows, take_rows},
+        rectify::velocity_difference,
+        samples::noise_samples,
+        target::{Rows, guided_velocity, rcgm_target},
+    },
+};
+
+/// The parameters that targets are computed with.
+#[derive(Clone, Copy)]
+pub enum Teacher<'a, 't> {
+    /// The model itself, without gradient.
+    Live,
+    /// A moving average of the model.
+    Average(&'a Params<Tensor<'t>>),
+    /// A fixed copy: it guides, while the RCGM integral follows the model itself.
+    Frozen(&'a Params<Tensor<'t>>),
+}
+
+/// The loss for a network, its options and the batch's parts.
+#[derive(Clone, Copy)]
+pub struct TwinFlowLoss<'a> {
+    /// The network.
+    pub network: &'a dyn Network,
+    /// Options.
+    pub config: &'a TwinFlowConfig,
+    /// Sizes of the batch's parts.
+    pub parts: Parts,
+}
+
+/// What is computed on the way to the loss.
+#[derive(Clone, Debug, Tree)]
+pub struct Intermediates<L> {
+    /// Noised samples [b, ..].
+    pub x_t: L,
+    /// Times f32 [b], negative on adv rows.
+    pub t: L,
+    /// Target times f32 [b].
+    pub r: L,
+    /// The main pass F(x_t, t, r, c).
+    pub prediction: L,
+    /// z - x, with fakes in place of x on adv rows.
+    pub velocity: L,
+    /// The velocity with guidance.
+    pub guided_velocity: L,
+    /// The RCGM target, zero on adv rows; none at order 0.
+    pub rcgm_target: Option<L>,
+    /// What the rectify loss judges: the main pass's clean estimates of the e2e rows.
+    pub clean_estimate: Option<L>,
+    /// v_real - v_fake at those, clamped.
+    pub velocity_difference: Option<L>,
+}
+
+impl TwinFlowLoss<'_> {
+    /// The loss of one batch, in the order e2e, mul, any, adv, with everything computed on the way.
+    ///
+    /// `samples` [b, ..]; `condition` and `null_condition` [b, ..]. Only the main pass has a gradient.
+    pub fn of_batch<'t>(
+        &self,
+        params: &Params<Tensor<'t>>,
+        teacher: Teacher<'_, 't>,
+        samples: Tensor<'t>,
+        (condition, null_condition): (Tensor<'t>, Tensor<'t>),
+        draws: &TwinFlowDraws<Tensor<'t>>,
+    ) -> (LossTerms<Tensor<'t>>, Intermediates<Tensor<'t>>) {
+        let TwinFlowLoss { network, config, parts } = *self;
+        let live = map(params, |_, parameter| parameter.stop_gradient());
+        let (guide, integrand) = match teacher {
+            Teacher::Live => (&live, &live),
+            Teacher::Average(teacher) => (teacher, teacher),
+            Teacher::Frozen(teacher) => (teacher, &live),
+        };
+        let noised = noise_samples(network, config, &live, samples, condition, &parts, draws);
+        let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
+        let prediction = network.velocity(params, x_t, t, r, condition);
+
+        let batch = Rows { x_t, velocity, t, r, condition, null_condition };
+        let guided = guided_velocity(network, config, guide, &batch, &parts);
+        let batch = Rows { velocity: guided, ..batch };
+        let real_prediction = take_rows(prediction, &parts.span(Part::E2e, Part::Any)).stop_gradient();
+        let target = config
+            .uses_rcgm()
+            .then(|| rcgm_target(network, config.order, integrand, &batch, &parts, real_prediction));
+        let (base, adv) = self.base_and_adv(prediction, target, &batch);
+        let rectified = draws.rectify.as_ref().map(|draws| {
+            let rows = parts.range(Part::E2e);
+            let clean = take_rows(clean_estimate(x_t, t, prediction), &rows).stop_gradient();
+            (clean, velocity_difference(network, &live, clean, take_rows(condition, &rows), draws))
+        });
+        let difference = rectified.map(|(_, difference)| difference);
+        let terms = self.terms(base, adv, prediction, difference);
+        let of_whole_batch = |target: Tensor<'t>| {
+            stack_rows(&[target, take_rows(prediction, &parts.range(Part::Adv)).zeros_like()])
+        };
+        let intermediates = Intermediates {
+            x_t,
+            t,
+            r,
+            prediction,
+            velocity,
+            guided_velocity: guided,
+            rcgm_target: target.map(of_whole_batch),
+            clean_estimate: rectified.map(|(clean, _)| clean),
+            velocity_difference: difference.map(|difference| self.clamp(difference)),
+        };
+        (terms, intermediates)
+    }
+
+    /// The base loss of real samples and the loss of adv samples, each summed over its samples and divided by the
+    /// number of all that take part. With an RCGM target those are all samples; without, e2e and any have none.
+    fn base_and_adv<'t>(
+        &self,
+        prediction: Tensor<'t>,
+        target: Option<Tensor<'t>>,
+        batch: &Rows<'t>,
+    ) -> (Tensor<'t>, Tensor<'t>) {
+        let (parts, distance) = (self.parts, self.config.distance());
+        let (adv, real) = match target {
+            Some(_) => (parts.range(Part::Adv), parts.span(Part::E2e, Part::Any)),
+            None => (parts.range(Part::Adv), parts.range(Part::Mul)),
+        };
+        let count = (adv.len() + real.len()) as f64;
+        let zero = prediction.trace().scalar(prediction.dtype(), 0.0);
+        let sum = |rows: &std::ops::Range<usize>, target: Tensor<'t>| {
+            distance.per_sample(take_rows(prediction, rows), target)
+        };
+        let base = if real.is_empty() {
+            zero
+        } else {
+            let target = target.unwrap_or_else(|| take_rows(batch.velocity, &real));
+            let weight = time_weight(take_rows(batch.t, &real), take_rows(batch.r, &real));
+            (weight * sum(&real, target)).sum_all() / count
+        };
+        let adv = if adv.is_empty() { zero } else { sum(&adv, take_rows(batch.velocity, &adv)).sum_all() / count };
+        (base, adv)
+    }
+
+    /// Puts the terms together; `difference` is v_real - v_fake on the e2e rows, if the rectify loss runs.
+    fn terms<'t>(
+        &self,
+        base: Tensor<'t>,
+        adv: Tensor<'t>,
+        prediction: Tensor<'t>,
+        difference: Option<Tensor<'t>>,
+    ) -> LossTerms<Tensor<'t>> {
+        let Some(difference) = difference else {
+            return LossTerms { loss: base + adv, base, adv, ..LossTerms::base_only(base) };
+        };
+        let prediction = take_rows(prediction, &self.parts.range(Part::E2e));
+        let target = prediction.stop_gradient() + self.clamp(difference);
+        let distance = self.config.distance().per_sample(prediction, target).mean_all();
+        let rectify = distance * self.config.rectify_weight;
+        let dims: Vec<isize> = (1..difference.rank() as isize).collect();
+        let self_play_gap = difference.square().mean(&dims).sqrt().mean_all();
+        LossTerms { loss: base + adv + rectify, base, adv, rectify, self_play_gap }
+    }
+
+    fn clamp<'t>(&self, difference: Tensor<'t>) -> Tensor<'t> {
+        difference.clamp(-self.config.rectify_clamp, self.config.rectify_clamp)
+    }
+}
+
+/// `tan((1 - (|t| - |r|)) pi / 2.5) + 1`: the nearer r is to t, the more a sample counts.
+fn time_weight<'t>(t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+    ((1.0 - (t.abs() - r.abs())) * (PI / 2.5)).tan() + 1.0
+}

@@ -1,0 +1,19 @@
+//! TwinFlow (arXiv 2512.05150): the losses that turn a flow-matching model into a one-step generator.
+//!
+//! A negative time marks the twin: the model's own fake samples, whose velocity the same network learns. The difference
+//! of the two velocities at the model's one-step samples then points from fakes to data.
+
+mod config;
+mod distance;
+mod draws;
+mod loss;
+mod parts;
+mod rectify;
+mod samples;
+mod target;
+
+pub use config::{LossKind, Shares, TeacherKind, TwinFlowConfig};
+pub use distance::Distance;
+pub use draws::{RectifyDraws, TwinFlowDraws};
+pub use loss::{Intermediates, Teacher, TwinFlowLoss};
+pub use parts::{Part, Parts};

@@ -1,0 +1,104 @@
+//! What base samples are drawn to: the guided velocity, and the RCGM target along it (arXiv 2505.07447).
+
+use std::ops::Range;
+
+use twinflow_compiler::Tensor;
+
+use crate::{
+    Params,
+    flow::per_sample,
+    models::Network,
+    twinflow::{Part, Parts, TeacherKind, TwinFlowConfig, parts::replace_rows, parts::stack_rows, parts::take_rows},
+};
+
+/// Length of the step along the given velocity that starts the RCGM path.
+const FIRST_STEP: f64 = 0.01;
+
+/// The batch as targets see it; rows are those of [`Parts`].
+pub(super) struct Rows<'t> {
+    pub x_t: Tensor<'t>,
+    pub velocity: Tensor<'t>,
+    pub t: Tensor<'t>,
+    pub r: Tensor<'t>,
+    pub condition: Tensor<'t>,
+    pub null_condition: Tensor<'t>,
+}
+
+impl<'t> Rows<'t> {
+    fn take(&self, rows: &Range<usize>) -> Rows<'t> {
+        let take = |x| take_rows(x, rows);
+        Rows {
+            x_t: take(self.x_t),
+            velocity: take(self.velocity),
+            t: take(self.t),
+            r: take(self.r),
+            condition: take(self.condition),
+            null_condition: take(self.null_condition),
+        }
+    }
+}
+
+/// The velocities with classifier-free guidance by the teacher, on real samples whose t lies in the guidance range:
+/// `v + e (F(x_t, t, t, c) - F(x_t, t, t, none))`. Adv rows stay as they are.
+///
+/// Image-free training with a frozen teacher has no data, so that there the teacher's own guided velocity replaces v.
+pub(super) fn guided_velocity<'t>(
+    network: &dyn Network,
+    config: &TwinFlowConfig,
+    teacher: &Params<Tensor<'t>>,
+    batch: &Rows<'t>,
+    parts: &Parts,
+) -> Tensor<'t> {
+    // Rows that no loss term uses, or that sit at t = 1 outside the range, need no pass.
+    let first = if config.guides_at(1.0) && config.uses_rcgm() { Part::E2e } else { Part::Mul };
+    let last = if config.uses_rcgm() { Part::Any } else { Part::Mul };
+    let rows = parts.span(first, last);
+    if config.guidance == 0.0 || rows.is_empty() {
+        return batch.velocity;
+    }
+    let Rows { x_t, velocity, t, condition, null_condition, .. } = batch.take(&rows);
+    let (two_x, two_t) = (stack_rows(&[x_t, x_t]), stack_rows(&[t, t]));
+    let both = network.velocity(teacher, two_x, two_t, two_t, stack_rows(&[condition, null_condition]));
+    let (conditional, unconditional) = (take_rows(both, &(0..rows.len())), take_rows(both, &(rows.len()..2 * rows.len())));
+    let replaced = config.image_free && config.teacher == TeacherKind::Frozen;
+    let start = if replaced { unconditional } else { velocity };
+    let guided = start + config.guidance * (conditional - unconditional);
+    let chosen = per_sample(in_guidance_range(config, t), x_t).broadcast_to(x_t.shape());
+    replace_rows(batch.velocity, &rows, chosen.select(guided, velocity))
+}
+
+fn in_guidance_range<'t>(config: &TwinFlowConfig, t: Tensor<'t>) -> Tensor<'t> {
+    let [low, high] = config.guidance_range;
+    if config.guidance_closed { t.ge(low).and(t.le(high)) } else { t.gt(low).and(t.lt(high)) }
+}
+
+/// The RCGM target of the e2e, mul and any rows: the prediction, corrected by how far the average velocity from t to r
+/// disagrees with a first step along v and `order` Euler steps from there to r.
+///
+/// `prediction` is F on these rows, without gradient; `batch.velocity` is guided; `params` are the integral's.
+pub(super) fn rcgm_target<'t>(
+    network: &dyn Network,
+    order: usize,
+    params: &Params<Tensor<'t>>,
+    batch: &Rows<'t>,
+    parts: &Parts,
+    prediction: Tensor<'t>,
+) -> Tensor<'t> {
+    let Rows { x_t, velocity, t, r, condition, .. } = batch.take(&parts.span(Part::E2e, Part::Any));
+    let after_first = (t - FIRST_STEP).maximum(r);
+    let (mut x, mut integral) = (x_t - FIRST_STEP * velocity, velocity.zeros_like());
+    let time = |i: usize| after_first + (r - after_first) * (i as f64 / order as f64);
+    for i in 0..order {
+        let (from, to) = (time(i), time(i + 1));
+        let step = network.velocity(params, x, from, to, condition) * per_sample(from - to, x);
+        (x, integral) = (x - step, integral + step);
+    }
+    let span = t - r;
+    let short = t.lt(r + FIRST_STEP);
+    let prediction_weight = short.select(1.0, span * (1.0 / FIRST_STEP));
+    // At r = t the integral is 0, so any finite weight does.
+    let safe_span = span.eq(0.0).select(1.0, span);
+    let integral_weight = short.select(safe_span.recip(), 1.0 / FIRST_STEP);
+    let weighted = per_sample(prediction_weight, x) * prediction - per_sample(integral_weight, x) * integral;
+    prediction - (weighted - velocity).clamp(-1.0, 1.0)
+}
