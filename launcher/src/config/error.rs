@@ -59,7 +59,13 @@ pub enum Problem {
         /// What may stand there.
         allowed: String,
     },
-    /// Settings that do not go together, or that the model or method refuses.
+    /// A value that its own section refuses; the reason names the key.
+    #[error("{reason}")]
+    Unfit {
+        /// Why, and which keys.
+        reason: String,
+    },
+    /// A value that fits its type but makes no sense.
     #[error("{key}: {reason}")]
     Refused {
         /// Full key or section.

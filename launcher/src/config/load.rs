@@ -28,10 +28,9 @@ pub fn load(base: Source, assignments: &[String]) -> Result<Config, ConfigError>
         sources.push(source);
         check(&table, &sources)?;
     }
-    let config = check(&table, &sources)?;
-    config.validate().map_err(|(key, reason)| {
-        ConfigError::with_key(Problem::Refused { key: key.clone(), reason }, &key, &sources)
-    })?;
+    let mut config = check(&table, &sources)?;
+    config.origins = super::Origins(sources);
+    config.validate()?;
     Ok(config)
 }
 
