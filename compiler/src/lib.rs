@@ -4,6 +4,7 @@ pub mod autodiff;
 mod control;
 pub mod error;
 pub mod interpreter;
+mod jit;
 mod math;
 pub mod ops;
 pub mod passes;
@@ -15,6 +16,7 @@ mod trace;
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
 pub use control::{remat, scan, while_loop};
 pub use error::{TraceError, TraceErrorKind, TypeError};
+pub use jit::{Jit, JitError, Traced, jit, to_device, to_host, types_of};
 pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
 pub use ops::dot_general::DotDims;
@@ -23,6 +25,9 @@ pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{
     DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, leaves, map, paths, unflatten,
 };
+
+/// The door to XLA's plugins: clients, devices, buffers, compile options.
+pub use twinflow_pjrt as pjrt;
 
 /// A parameter's specification, as the leaf of a tree: `DitBlock<Spec>`.
 pub type Spec = TensorType;

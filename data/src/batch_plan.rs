@@ -8,8 +8,8 @@ use crate::DataError;
 ///
 /// The global batch is ordered in parts (such as e2e, mul, any, adv). Each part is cut into equal shares; share
 /// `(micro_batch * ranks + rank) * devices + device` goes to that micro-batch of that device of that rank. So every
-/// share holds the same parts of the same sizes, in the same order, whatever the world, and micro-batch `m` of all ranks
-/// and devices together is the same set of samples for every world size.
+/// share holds the same parts of the same sizes, in the same order, whatever the world, and micro-batch `m` of all
+/// ranks and devices together is the same set of samples for every world size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {
     parts: Vec<usize>,
@@ -45,7 +45,7 @@ impl BatchPlan {
                 return Err(DataError::Zero { what });
             }
         }
-        let shares = ranks * micro_batches * devices;
+        let shares = ranks.saturating_mul(micro_batches).saturating_mul(devices);
         if let Some(part) = parts.iter().position(|size| size % shares != 0) {
             return Err(DataError::UnevenPart { part, size: parts[part], ranks, micro_batches, devices });
         }
@@ -163,7 +163,8 @@ mod tests {
     proptest! {
         #[test]
         fn shares_partition_the_batch(
-            sizes in prop::collection::vec(0usize..4, 1..5), ranks in 1usize..5, micro in 1usize..4, devices in 1usize..4,
+            sizes in prop::collection::vec(0usize..4, 1..5),
+            (ranks, micro, devices) in (1usize..5, 1usize..4, 1usize..4),
         ) {
             prop_assume!(sizes.iter().sum::<usize>() > 0);
             let parts: Vec<usize> = sizes.iter().map(|size| size * ranks * micro * devices).collect();

@@ -100,7 +100,7 @@ impl Dataset {
         let bytes = self.image_type.bytes() as u64;
         if let Images::OnDisk(stored) = &self.images {
             if bytes > budget {
-                tracing::info!(path = %self.path.display(), bytes, budget, "images are read from the file batch by batch");
+                tracing::info!(path = %self.path.display(), bytes, budget, "images stay on disk");
                 return Ok(self);
             }
             let images = read_all(stored, &self.image_type).map_err(hdf5_error("read images of", &self.path))?;

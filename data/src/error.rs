@@ -145,6 +145,16 @@ pub enum DataError {
         /// Number of classes.
         classes: usize,
     },
+    /// A text too long for an attribute.
+    #[error("{attribute} of {bytes} bytes; at most {limit} fit: shorten or leave them out")]
+    TextLength {
+        /// Which text.
+        attribute: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The longest taken.
+        limit: usize,
+    },
     /// Images that cannot be stored.
     #[error("images are {found}; they must be u8 or f32 of shape [n, height, width, channels], no dim 0")]
     ImageType {
@@ -162,7 +172,7 @@ pub enum DataError {
     /// A part of the global batch that cannot be dealt out evenly.
     #[error(
         "part {part} of the batch has {size} samples, which {ranks} ranks x {micro_batches} micro-batches x {devices} \
-         devices cannot share equally: make it a multiple of {}", ranks * micro_batches * devices
+         devices cannot share equally: make it a multiple of {}", ranks.saturating_mul(*micro_batches).saturating_mul(*devices)
     )]
     UnevenPart {
         /// Position of the part in the list.

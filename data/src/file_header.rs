@@ -4,18 +4,21 @@ use std::path::Path;
 
 use hdf5_metno::{
     Dataset as Hdf5Dataset, File, Location,
-    types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode},
+    types::{FixedAscii, FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode},
 };
 use twinflow_array::{DType, TensorType};
 
 use crate::{
     DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION,
     error::hdf5_error,
-    schema::{IMAGES, LABELS, MAX_CLASSES},
+    schema::{IMAGES, LABELS, MAX_CLASSES, MAX_TEXT},
 };
 
 /// Deflate packs at most 1:1032, so no dataset is larger than this many times its file.
 const MAX_COMPRESSION: usize = 1032;
+
+/// Room for any string attribute.
+type Text = FixedUnicode<MAX_TEXT>;
 
 /// The file's attributes, checked, and its length.
 #[derive(Clone, Debug)]
@@ -131,15 +134,23 @@ pub(crate) fn check_label_range(labels: &[i32], classes: usize) -> Result<(), Da
     }
 }
 
-/// Writes a string attribute (variable length, UTF-8).
+/// Writes a string attribute of fixed length; checked by the caller to be at most [`MAX_TEXT`] bytes.
 pub(crate) fn write_text(location: &Location, name: &str, text: &str) -> hdf5_metno::Result<()> {
-    // HDF5 strings end at the first zero byte.
-    let text: VarLenUnicode = text.replace('\0', "").parse().map_err(|error| format!("attribute '{name}': {error}"))?;
-    location.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text)
+    // A fixed string ends at its last byte that is not zero; HDF5 knows no length 0.
+    let stored = TypeDescriptor::FixedUnicode(text.len().max(1));
+    let text: Text = text.parse().map_err(|error| format!("attribute '{name}': {error}"))?;
+    location.new_attr_builder().empty_as(&stored).create(name)?.write_scalar(&text)
 }
 
-/// Reads a string attribute; bytes that are not UTF-8 (a damaged file) become replacement characters.
+/// Reads a string attribute of any kind (HDF5 converts none into another); bytes that are not UTF-8 become replacement
+/// characters.
 fn read_text(location: &Location, name: &str) -> hdf5_metno::Result<String> {
-    let text: VarLenUnicode = location.attr(name)?.read_scalar()?;
-    Ok(String::from_utf8_lossy(text.as_bytes()).into_owned())
+    let attribute = location.attr(name)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(match attribute.dtype()?.to_descriptor()? {
+        TypeDescriptor::VarLenUnicode => text(attribute.read_scalar::<VarLenUnicode>()?.as_bytes()),
+        TypeDescriptor::VarLenAscii => text(attribute.read_scalar::<VarLenAscii>()?.as_bytes()),
+        TypeDescriptor::FixedAscii(_) => text(attribute.read_scalar::<FixedAscii<MAX_TEXT>>()?.as_bytes()),
+        _ => text(attribute.read_scalar::<Text>()?.as_bytes()),
+    })
 }

@@ -36,12 +36,10 @@ pub(crate) fn read_labels(path: &Path) -> Result<IdxArray, DataError> {
 fn read(path: &Path, ranks: &[u8], expected: &'static str) -> Result<IdxArray, DataError> {
     let mut input = open(path)?;
     let magic: [u8; 4] = header(&mut input, path, 0)?;
-    let [0, 0, UNSIGNED_BYTE, rank] = magic else {
-        return Err(DataError::IdxMagic { path: path.to_owned(), expected, found: magic });
+    let rank = match magic {
+        [0, 0, UNSIGNED_BYTE, rank] if ranks.contains(&rank) => rank,
+        found => return Err(DataError::IdxMagic { path: path.to_owned(), expected, found }),
     };
-    if !ranks.contains(&rank) {
-        return Err(DataError::IdxMagic { path: path.to_owned(), expected, found: magic });
-    }
     let mut dims = Vec::new();
     for dim in 0..u64::from(rank) {
         dims.push(u32::from_be_bytes(header(&mut input, path, 4 + 4 * dim)?));
@@ -77,8 +75,8 @@ fn header(input: &mut dyn Read, path: &Path, offset: u64) -> Result<[u8; 4], Dat
     })
 }
 
-/// Reads until `limit` bytes or the end, be it the end of the file or of a truncated gzip stream. Memory grows with what
-/// is really there, not with what a header claims.
+/// Reads until `limit` bytes or the end, be it the end of the file or of a truncated gzip stream. Memory grows with
+/// what is really there, not with what a header claims.
 fn read_up_to(input: &mut dyn Read, path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     match input.take(limit).read_to_end(&mut bytes) {

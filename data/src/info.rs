@@ -59,8 +59,10 @@ impl fmt::Display for DatasetInfo {
         writeln!(f, "checksums  images {:08x}, labels {:08x}", self.checksums.images, self.checksums.labels)?;
         write!(f, "classes    {}", self.classes)?;
         for (class, count) in self.class_counts.iter().enumerate() {
-            let name = self.class_names.get(class).map_or("", String::as_str);
-            write!(f, "\n{class:>9}  {count:>9}  {name}")?;
+            write!(f, "\n{class:>9}  {count:>9}")?;
+            if let Some(name) = self.class_names.get(class) {
+                write!(f, "  {name}")?;
+            }
         }
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use crate::counter_bits::{self, Stream};
 
-/// Rounds of the Feistel network; four make it pseudo-random in theory (Luby and Rackoff 1988), two more are slack for
-/// small domains.
-const ROUNDS: usize = 6;
+/// Rounds of the Feistel network. Four make it pseudo-random in theory (Luby and Rackoff 1988) on large domains; on
+/// tiny ones six still place samples measurably unevenly, and ten do not.
+const ROUNDS: usize = 10;
 
 /// A random bijection of `0..len` that needs no table: a pure function of (seed, epoch), any index in constant time.
 ///
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn each_index_visits_all_places_equally() {
-        let epochs = 20_000;
+        let epochs = 50_000;
         for len in [5u64, 10, 16] {
             let mut counts = vec![0f64; (len * len) as usize];
             for epoch in 0..epochs {

@@ -10,8 +10,8 @@ use crate::{DataError, Loader, StepBatches};
 
 /// Makes the batches of coming steps on a background thread; they equal [`Loader::batch_at`]'s bit for bit.
 ///
-/// One thread is enough: HDF5 lets only one through at a time. Dropping the loader ends the thread after the batch it is
-/// making.
+/// One thread is enough: HDF5 lets only one through at a time. Dropping the loader ends the thread after the batch it
+/// is making.
 pub struct PrefetchLoader {
     loader: Loader,
     depth: usize,
@@ -48,7 +48,8 @@ impl PrefetchLoader {
         self.batch_at(self.next_step)
     }
 
-    /// The batches of a step: at once for the step after the last one taken; for any other the thread starts anew there.
+    /// The batches of a step: at once for the step after the last one taken; for any other the thread starts anew
+    /// there.
     ///
     /// # Errors
     /// As [`PrefetchLoader::next_batch`], and [`DataError::Thread`].

@@ -10,6 +10,10 @@
 //! | `classes`, `class_names` | u32, string (JSON list, empty if unnamed) attributes of the file | |
 //! | `value_range` | f64 `[2]` attribute of the file | `[0, 255]` for u8; least and greatest value for f32 |
 //!
+//! Strings are UTF-8 of fixed length (readers take variable length too, which h5py writes), and the format is that of
+//! HDF5 1.10: so the library keeps a checksum on every piece of the file's own structure, and damage there is an error
+//! instead of whatever an unchecked offset leads to. Older formats and variable-length strings have none.
+//!
 //! Chunks are uncompressed because gzip unpacks slower than a step trains, and hold whole samples, so that the rows of
 //! a random batch are read directly.
 
@@ -55,6 +59,9 @@ impl Metadata {
     }
 }
 
+/// More bytes than this do not fit into one attribute's string.
+pub(crate) const MAX_TEXT: usize = 60 << 10;
+
 /// Options for every file of this crate.
 ///
 /// No file locks: many jobs read one file, some network file systems refuse `flock` (NFS without lockd, Lustre without
@@ -63,6 +70,6 @@ impl Metadata {
 /// directly instead of with the whole chunk around them.
 pub(crate) fn file_options() -> FileBuilder {
     let mut options = FileBuilder::new();
-    options.with_fapl(|access| access.file_locking(false).chunk_cache(1, 0, 1.0));
+    options.with_fapl(|access| access.file_locking(false).chunk_cache(1, 0, 1.0).libver_v110());
     options
 }

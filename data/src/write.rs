@@ -13,7 +13,7 @@ use crate::{
     DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION, checksum,
     error::{hdf5_error, io_error},
     file_header::{check_label_range, write_text},
-    schema::{IMAGES, LABELS, MAX_CLASSES, file_options},
+    schema::{IMAGES, LABELS, MAX_CLASSES, MAX_TEXT, file_options},
 };
 
 /// Bytes per chunk, about: large enough for a short index and fast whole reads on network file systems.
@@ -26,8 +26,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// [`DataError::ImageType`], [`DataError::NotFinite`], [`DataError::CountMismatch`], [`DataError::LabelRange`],
-/// [`DataError::Classes`] and [`DataError::ClassNames`] for data that make no dataset (nothing is written then); [`DataError::Io`] and
-/// [`DataError::Hdf5`] if the disk or the library refuses.
+/// [`DataError::Classes`], [`DataError::ClassNames`] and [`DataError::TextLength`] for data that make no dataset
+/// (nothing is written then); [`DataError::Io`] and [`DataError::Hdf5`] if the disk or the library refuses.
 pub fn write_dataset(
     path: impl AsRef<Path>,
     images: &HostArray,
@@ -37,15 +37,15 @@ pub fn write_dataset(
     let path = path.as_ref();
     let shape = check_images(images)?;
     check_labels(labels, shape[0], metadata)?;
+    check_texts(metadata)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
     let partial = partial_name(path);
-    write_file(&partial, shape, images, labels, metadata).and_then(|()| publish(&partial, path, folder)).inspect_err(
-        |_| {
-            // The first error is the one to tell; a partial file that cannot be removed does no harm.
-            fs::remove_file(&partial).ok();
-        },
-    )
+    let written = write_file(&partial, shape, images, labels, metadata);
+    written.and_then(|()| publish(&partial, path, folder)).inspect_err(|_| {
+        // The first error is the one to tell; a partial file that cannot be removed does no harm.
+        fs::remove_file(&partial).ok();
+    })
 }
 
 fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
@@ -74,6 +74,19 @@ fn check_labels(labels: &[i32], images: usize, metadata: &Metadata) -> Result<()
         return Err(DataError::CountMismatch { images, labels: labels.len() });
     }
     check_label_range(labels, classes)
+}
+
+fn check_texts(metadata: &Metadata) -> Result<(), DataError> {
+    let class_names = class_names_json(metadata).len();
+    let lengths = [("name", metadata.name.len()), ("source", metadata.source.len()), ("class names", class_names)];
+    match lengths.into_iter().find(|(_, bytes)| *bytes > MAX_TEXT) {
+        Some((attribute, bytes)) => Err(DataError::TextLength { attribute, bytes, limit: MAX_TEXT }),
+        None => Ok(()),
+    }
+}
+
+fn class_names_json(metadata: &Metadata) -> String {
+    serde_json::Value::from(metadata.class_names.clone()).to_string()
 }
 
 fn partial_name(path: &Path) -> PathBuf {
@@ -122,13 +135,12 @@ fn write_checksum(stored: &Hdf5Dataset, checksum: u32) -> hdf5_metno::Result<()>
 }
 
 fn write_attributes(file: &File, metadata: &Metadata, value_range: [f64; 2]) -> hdf5_metno::Result<()> {
-    let class_names = serde_json::to_string(&metadata.class_names).map_err(|error| error.to_string())?;
     write_text(file, "schema", SCHEMA_NAME)?;
     file.new_attr::<u32>().create("schema_version")?.write_scalar(&SCHEMA_VERSION)?;
     write_text(file, "name", &metadata.name)?;
     write_text(file, "source", &metadata.source)?;
     file.new_attr::<u32>().create("classes")?.write_scalar(&(metadata.classes as u32))?;
-    write_text(file, "class_names", &class_names)?;
+    write_text(file, "class_names", &class_names_json(metadata))?;
     file.new_attr::<f64>().shape(2).create("value_range")?.write(&value_range)
 }
 

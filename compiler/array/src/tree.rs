@@ -23,7 +23,7 @@ pub trait Tree: Sized {
     /// The leaf type.
     type Leaf: Leaf;
     /// The same structure with another leaf type.
-    type Rebind<M: Leaf>: Tree<Leaf = M>;
+    type Rebind<M: Leaf>: Tree<Leaf = M, Rebind<Self::Leaf> = Self>;
 
     /// Calls `f` on each leaf, in order, with its path below `path`.
     fn visit<'a>(&'a self, path: &ParamPath, f: &mut dyn FnMut(ParamPath, &'a Self::Leaf));

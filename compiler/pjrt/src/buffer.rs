@@ -39,7 +39,8 @@ impl Buffer {
     /// [`Buffer::from_host`].
     ///
     /// The memory lives as long as the buffer, and its content never changes: clones of the array that are written to
-    /// get memory of their own, and XLA may not reuse it. So donating such a buffer saves nothing: XLA then copies.
+    /// get memory of their own, and XLA may not reuse it. So donating such a buffer on the CPU saves nothing: XLA then
+    /// copies.
     ///
     /// # Errors
     /// The plugin's (out of memory).

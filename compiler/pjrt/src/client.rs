@@ -33,9 +33,14 @@ impl Client {
     /// Connects to the plugin's devices.
     ///
     /// # Errors
-    /// The plugin's (no such device, bad option), or [`PjrtError::Platform`] if it serves another platform.
+    /// [`PjrtError::Connect`] (no such device, bad option), or [`PjrtError::Platform`] if the plugin serves another
+    /// platform.
     pub fn new(plugin: &Plugin, options: &ClientOptions) -> Result<Self, PjrtError> {
-        let handle = Arc::new(ClientHandle::create(*plugin, options)?);
+        let connect = |source| {
+            let (platform, plugin) = (plugin.platform(), plugin.path().to_owned());
+            PjrtError::Connect { platform, plugin, source: Box::new(source) }
+        };
+        let handle = Arc::new(ClientHandle::create(*plugin, options).map_err(connect)?);
         let client = Client { devices: addressable_devices(&handle)?, handle };
         let name = client.platform_name()?;
         if !plugin.platform().is_named(&name) {

@@ -19,7 +19,7 @@ pub struct ClientOptions {
     pub num_nodes: Option<usize>,
     /// CUDA: the ordinals of the GPUs to use; all if not set.
     pub visible_devices: Option<Vec<i64>>,
-    /// Further options, by the plugin's names.
+    /// Further options, by the plugin's names. (The CUDA plugin refuses unknown ones, the CPU plugin ignores them.)
     pub extra: Vec<(String, OptionValue)>,
     /// Where the processes of one client find each other.
     pub key_value_store: Option<Arc<dyn KeyValueStore>>,

@@ -136,6 +136,16 @@ pub enum PjrtError {
         /// The function of the C API.
         function: &'static str,
     },
+    /// No connection to the platform's devices.
+    #[error("cannot use {platform} through {}: {source}; is it a plugin for {platform}, and is there such a device?", plugin.display())]
+    Connect {
+        /// The platform asked for.
+        platform: Platform,
+        /// The plugin's file.
+        plugin: PathBuf,
+        /// What the plugin says.
+        source: Box<PjrtError>,
+    },
     /// The plugin serves another platform than the one asked for.
     #[error("the PJRT plugin {} serves '{actual}', not {expected}; name a plugin for {expected}", plugin.display())]
     Platform {

@@ -1,8 +1,9 @@
 //! The key-value store over which the clients of a multi-process job find each other.
 
 use std::{
+    alloc::Layout,
     ffi::{c_char, c_int, c_void},
-    ptr, slice,
+    ptr,
     sync::Arc,
     time::Duration,
 };
@@ -128,12 +129,13 @@ unsafe fn bytes<'a>(start: *const c_char, size: usize) -> &'a [u8] {
 
 /// A copy that [`delete_value`] frees. One byte more than the value, so that an empty value has a pointer too.
 fn to_c(value: &[u8]) -> (*mut c_char, usize) {
-    // SAFETY: the fresh block has room for the value and does not overlap it.
+    // SAFETY: the fresh block, once checked, has room for the value and does not overlap it.
     unsafe {
         let copy = malloc(value.len() + 1).cast::<u8>();
-        assert!(!copy.is_null(), "out of memory for a value of {} bytes", value.len());
-        slice::from_raw_parts_mut(copy.cast::<std::mem::MaybeUninit<u8>>(), value.len())
-            .copy_from_slice(slice::from_raw_parts(value.as_ptr().cast(), value.len()));
+        if copy.is_null() {
+            std::alloc::handle_alloc_error(Layout::for_value(value));
+        }
+        ptr::copy_nonoverlapping(value.as_ptr(), copy, value.len());
         (copy.cast(), value.len())
     }
 }
@@ -143,4 +145,80 @@ fn to_c(value: &[u8]) -> (*mut c_char, usize) {
 unsafe fn report(callback_error: *mut sys::CallbackError, error: &KeyValueError) -> *mut sys::Error {
     // SAFETY: the plugin's function copies the message.
     unsafe { (*callback_error)(error.code as c_int, error.message.as_ptr().cast(), error.message.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, mem, sync::Mutex};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct InMemory(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
+
+    impl KeyValueStore for InMemory {
+        fn get(&self, key: &[u8], timeout: Duration) -> Result<Vec<u8>, KeyValueError> {
+            let message = format!("waited {timeout:?}");
+            self.try_get(key)?.ok_or(KeyValueError { code: ErrorCode::DeadlineExceeded, message })
+        }
+
+        fn try_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KeyValueError> {
+            Ok(self.0.lock().unwrap().get(key).cloned())
+        }
+
+        fn put(&self, key: &[u8], value: &[u8]) -> Result<(), KeyValueError> {
+            self.0.lock().unwrap().insert(key.to_vec(), value.to_vec());
+            Ok(())
+        }
+    }
+
+    static REPORTED: Mutex<Vec<(i32, String)>> = Mutex::new(Vec::new());
+
+    /// Stands for the plugin's way to make an error.
+    unsafe extern "C" fn record(code: c_int, message: *const c_char, size: usize) -> *mut sys::Error {
+        // SAFETY: the callback passes a live text.
+        REPORTED.lock().unwrap().push((code, unsafe { crate::option_value::text(message, size) }));
+        ptr::dangling_mut()
+    }
+
+    #[test]
+    fn a_plugin_reads_back_what_it_put() {
+        let store: SharedStore = Arc::new(InMemory::default());
+        let mut record: sys::CallbackError = record;
+        // SAFETY: numbers, pointers and optional functions only; the args are filled as a plugin would, and live
+        // through the calls.
+        unsafe {
+            let mut create: sys::Client_Create = mem::zeroed();
+            set_callbacks(&mut create, &store);
+            let (put, get, try_get) =
+                (create.kv_put_callback.unwrap(), create.kv_get_callback.unwrap(), create.kv_try_get_callback.unwrap());
+
+            let mut wanted: sys::KeyValueTryGet = mem::zeroed();
+            (wanted.key, wanted.key_size) = (c"rank".as_ptr(), 4);
+            (wanted.user_arg, wanted.callback_error) = (create.kv_try_get_user_arg, &mut record);
+            assert!(!try_get(&mut wanted).is_null());
+
+            let mut late: sys::KeyValueGet = mem::zeroed();
+            (late.key, late.key_size, late.timeout_in_ms) = (c"rank".as_ptr(), 4, 20);
+            (late.user_arg, late.callback_error) = (create.kv_get_user_arg, &mut record);
+            assert!(!get(&mut late).is_null());
+            let expected = [(5, "no key 'rank'".to_owned()), (4, "waited 20ms".to_owned())];
+            assert_eq!(*REPORTED.lock().unwrap(), expected);
+
+            let mut given: sys::KeyValuePut = mem::zeroed();
+            (given.key, given.key_size) = (c"rank".as_ptr(), 4);
+            (given.value, given.value_size) = (c"0 of 2".as_ptr(), 6);
+            given.user_arg = create.kv_put_user_arg;
+            assert!(put(&mut given).is_null());
+
+            assert!(try_get(&mut wanted).is_null() && get(&mut late).is_null());
+            for (value, size, delete) in [
+                (wanted.value, wanted.value_size, wanted.value_deleter_callback),
+                (late.value, late.value_size, late.value_deleter_callback),
+            ] {
+                assert_eq!(bytes(value, size), b"0 of 2");
+                delete.unwrap()(value);
+            }
+        }
+    }
 }

@@ -53,3 +53,16 @@ pub use option_value::OptionValue;
 pub use plugin::Plugin;
 pub use topology::Topology;
 pub use transfer::PendingHostArray;
+
+/// Buffers, programs and all else may be shared between threads.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Client>();
+    shared::<Device>();
+    shared::<Buffer>();
+    shared::<PendingHostArray>();
+    shared::<Executable>();
+    shared::<CompiledProgram>();
+    shared::<Topology>();
+    shared::<Event>();
+};

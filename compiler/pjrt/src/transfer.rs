@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use twinflow_array::{HostArray, Leaf};
 
-use crate::{Buffer, Device, Event, PjrtError, client::ClientHandle, element_type, sys};
+use crate::{Buffer, Device, Event, PjrtError, Platform, client::ClientHandle, element_type, sys};
 
 /// Makes a buffer of a host array; the plugin may use the array's memory until it says that it is done.
 pub(crate) fn upload(
@@ -32,7 +32,9 @@ pub(crate) fn upload(
             done.keep_alive(array);
         }
         let raw = plugin.returned::<sys::Client_BufferFromHostBuffer, _>(args.buffer)?;
-        Buffer::from_raw(client, raw, semantics == sys::IMMUTABLE_ZERO_COPY)
+        // Elsewhere than on the host, zero-copy uploads are copies too.
+        let borrows_host = semantics == sys::IMMUTABLE_ZERO_COPY && plugin.platform() == Platform::Cpu;
+        Buffer::from_raw(client, raw, borrows_host)
     }
 }
 

@@ -25,7 +25,7 @@ impl Trainer {
             // One collective over one buffer instead of one per parameter.
             self.split(self.join(&gradients).all_reduce_mean())
         };
-        self.apply(state, &gradients)
+        self.apply(phase, state, &gradients)
     }
 
     /// The gradients and loss terms of one process's batch, as one f32 vector ([`Trainer::flat_gradients_spec`]); the
@@ -38,10 +38,11 @@ impl Trainer {
     /// The state after the update by averaged gradients: donate the state.
     pub fn update<'t>(
         &self,
+        phase: Phase,
         state: State<Tensor<'t>>,
         flat_gradients: Tensor<'t>,
     ) -> (State<Tensor<'t>>, Metrics<Tensor<'t>>) {
-        self.apply(state, &self.split(flat_gradients))
+        self.apply(phase, state, &self.split(flat_gradients))
     }
 
     /// The state at the start of the TwinFlow phase: the teacher is a copy of the model, its decay starts anew.
@@ -58,12 +59,13 @@ impl Trainer {
     /// state can still be saved and a skipped step does no harm.
     fn apply<'t>(
         &self,
+        phase: Phase,
         state: State<Tensor<'t>>,
         gradients: &Gradients<Tensor<'t>>,
     ) -> (State<Tensor<'t>>, Metrics<Tensor<'t>>) {
         let update = self.optimizer.update(state.step, &state.params, &gradients.params, &state.optimizer);
         let ema_decay = AverageDecay(self.config.ema_decay).at(state.optimizer.updates);
-        let (teacher, teacher_decay) = self.next_teacher(&state, &update.params);
+        let (teacher, teacher_decay) = self.next_teacher(phase, &state, &update.params);
         let next = State {
             step: state.step + 1.0,
             phase: state.phase,
@@ -88,10 +90,12 @@ impl Trainer {
     /// The teacher after the update to `params`; it follows only in the TwinFlow phase, where it is used.
     fn next_teacher<'t>(
         &self,
+        phase: Phase,
         state: &State<Tensor<'t>>,
         params: &Params<Tensor<'t>>,
     ) -> (Option<Params<Tensor<'t>>>, Tensor<'t>) {
-        match (&state.teacher, Teaching::new(&self.config.twinflow)) {
+        let teaching = Teaching::new(&self.config.twinflow).filter(|_| phase == Phase::TwinFlow);
+        match (&state.teacher, teaching) {
             (Some(teacher), Some(teaching)) => {
                 let next = moving_average(teacher, params, state.teacher_decay);
                 (Some(next), teaching.next_decay(state.teacher_decay))

@@ -54,6 +54,7 @@ fn donation_reuses_memory_and_keeping_does_not() {
     let y = double.execute(vec![vec![Arg::Donate(x)]]).unwrap().remove(0).remove(0);
     assert_eq!(address(&y), before, "the argument's memory became the result's");
     assert_eq!(y.to_host().unwrap(), twos);
+    assert_eq!(ones, array(&[1.0f32; 4]), "the upload was a copy");
 }
 
 #[test]

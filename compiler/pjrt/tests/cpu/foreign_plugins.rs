@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use twinflow_pjrt::{PjrtError, Platform, Plugin};
+use twinflow_pjrt::{Client, ClientOptions, PjrtError, Platform, Plugin};
 
 fn refusal(path: &Path) -> PjrtError {
     Plugin::discover(Platform::Cpu, Some(path)).map(|plugin| panic!("{plugin:?} was accepted")).unwrap_err()
@@ -80,4 +80,12 @@ fn a_plugin_is_opened_once() {
     let again = Plugin::discover(Platform::Cpu, Some(first.path())).unwrap();
     assert_eq!(first.path(), again.path());
     assert_eq!(first.platform(), Platform::Cpu);
+}
+
+#[test]
+fn a_plugin_for_another_platform_is_named() {
+    let cpu = crate::plugin();
+    let as_cuda = Plugin::discover(Platform::Cuda, Some(cpu.path())).unwrap();
+    let error = Client::new(&as_cuda, &ClientOptions::default()).unwrap_err();
+    assert!(matches!(error, PjrtError::Platform { expected: Platform::Cuda, .. }), "{error}");
 }

@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh Debian 12 with Rust: `make quickstart` and `make test`.
+# Each target sets up what it needs and is quick when all is there. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PLUGIN := .plugins/xla_cpu_pjrt/xla_cpu_pjrt.so
+PROGRAM := target/release/twinflow-xla
+DATASET := datasets/fashion-mnist.h5
+IDX := /usr/share/datasets/fashion-mnist
+RUN ?= runs/quickstart
+
+# mpirun refuses to run as root, as in containers, unless it is told twice; two ranks may share one core.
+ifeq ($(shell id -u),0)
+export OMPI_ALLOW_RUN_AS_ROOT = 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+endif
+export OMPI_MCA_rmaps_base_oversubscribe = 1
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+.PHONY: setup
+setup: packages $(PLUGIN) ## system packages and the CPU plugin, if they are missing
+
+.PHONY: packages
+packages:
+	@scripts/install-packages build
+
+$(PLUGIN): scripts/install-cpu-plugin scripts/cpu-plugin.txt
+	@scripts/install-cpu-plugin
+
+$(PROGRAM): setup
+	cargo build --release --package twinflow-xla
+
+$(DATASET): $(PROGRAM)
+	@scripts/install-packages fashion-mnist
+	$(PROGRAM) data import --from-debian fashion-mnist --out $@
+
+.PHONY: quickstart
+quickstart: $(PROGRAM) $(DATASET) ## trains a one-step generator on Fashion-MNIST (about 6 minutes) and shows its samples
+	mpirun -n 2 $(PROGRAM) train --set run.dir=$$(scripts/fresh-folder $(RUN)) | tee target/quickstart.log
+	@scripts/show-quickstart target/quickstart.log
+
+.PHONY: test
+test: setup ## format, lints, documentation, all tests
+	@scripts/install-packages fashion-mnist
+	@scripts/install-nextest
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo nextest run --workspace --no-fail-fast
+
+.PHONY: docs
+docs: setup ## the API documentation, in target/doc
+	cargo doc --workspace --no-deps
