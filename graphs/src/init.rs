@@ -79,7 +79,9 @@ impl Init {
 
 /// FNV-1a over the path's text.
 fn path_hash(path: &ParamPath) -> u64 {
-    path.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    path.as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The output function of SplitMix64 (Steele, Lea & Flood 2014): a bijection whose outputs of a counter look random.

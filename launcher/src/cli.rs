@@ -237,10 +237,10 @@ pub struct GraphArgs {
 /// The programs of a config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgramName {
-    /// The first state, from a seed
-    Init,
     /// A whole flow-matching step
     FlowStep,
+    /// The change of the state between the phases
+    BeginTwinflow,
     /// A whole TwinFlow step
     TwinflowStep,
     /// Gradients of a TwinFlow step, before MPI averages them

@@ -8,8 +8,11 @@ mod devices;
 mod logging;
 mod metrics;
 mod pictures;
+mod programs;
 mod run_folder;
+mod sample;
 mod sample_file;
+mod sampler;
 mod train;
 mod world;
 
@@ -25,10 +28,12 @@ fn main() -> ExitCode {
         logging::start(None, 0, true);
     }
     let done = match &command {
+        Command::Train(args) => return if train::train(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Command::Sample(args) => sample::sample(args),
         Command::Data(command) => commands::data(command),
         Command::Checkpoint(command) => commands::checkpoint(command),
-        Command::Doctor(args) => commands::doctor(args).map(|_| ()),
-        _ => Ok(()),
+        Command::Graph(args) => commands::graph(args),
+        Command::Doctor(args) => commands::doctor(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -105,7 +105,12 @@ impl SampleConfig {
     /// [`ConfigError`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
         require(self.nfe > 0, "sample.nfe", self.nfe, "at least 1")?;
-        require((0.0..=1.0).contains(&self.stochastic_ratio), "sample.stochastic_ratio", self.stochastic_ratio, "0 to 1")?;
+        require(
+            (0.0..=1.0).contains(&self.stochastic_ratio),
+            "sample.stochastic_ratio",
+            self.stochastic_ratio,
+            "0 to 1",
+        )?;
         let [first, last] = self.gaps;
         let holds = first >= 0.0 && last >= 0.0 && first + last < 1.0;
         require(holds, "sample.gaps", self.gaps, "[first, last], both 0 or more, together below 1")?;

@@ -70,7 +70,8 @@ pub fn sample<'t>(
     let start = Position { x: z, estimates: (z, z.zeros_like()) };
     let sampler = Sampler { network, config, params, condition, noise };
     let (end, trajectory) = scan(&start, &steps, |position: Position<Tensor<'t>>, step: Steps<Tensor<'t>>| {
-        let position = if config.second_order { sampler.heun(&position, &step) } else { sampler.euler(&position, &step) };
+        let position =
+            if config.second_order { sampler.heun(&position, &step) } else { sampler.euler(&position, &step) };
         let estimate = position.estimates.0;
         (position, estimate)
     });

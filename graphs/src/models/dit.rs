@@ -196,10 +196,11 @@ impl Dit {
     fn patchify<'t>(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
         let ([height, width, channels], patch, b) = (self.input.sample, self.config.patch, x_bhwc.dim(0));
         let (rows, columns) = (height / patch, width / patch);
-        x_bhwc
-            .reshape([b, rows, patch, columns, patch, channels])
-            .transpose(&[0, 1, 3, 2, 4, 5])
-            .reshape([b, rows * columns, patch * patch * channels])
+        x_bhwc.reshape([b, rows, patch, columns, patch, channels]).transpose(&[0, 1, 3, 2, 4, 5]).reshape([
+            b,
+            rows * columns,
+            patch * patch * channels,
+        ])
     }
 
     /// The inverse of [`Dit::patchify`].

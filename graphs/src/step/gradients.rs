@@ -89,10 +89,8 @@ impl Trainer {
 
     /// One f32 vector: the gradients in the parameters' order, then the loss terms.
     pub(super) fn join<'t>(&self, gradients: &Gradients<Tensor<'t>>) -> Tensor<'t> {
-        let flat: Vec<Tensor<'t>> = twinflow_array::leaves(gradients)
-            .into_iter()
-            .map(|leaf| leaf.reshape([leaf.shape().elements()]))
-            .collect();
+        let flat: Vec<Tensor<'t>> =
+            twinflow_array::leaves(gradients).into_iter().map(|leaf| leaf.reshape([leaf.shape().elements()])).collect();
         concatenate(&flat, 0)
     }
 

@@ -156,7 +156,12 @@ impl TwinFlowConfig {
         self.validate_shares()?;
         require(self.order <= 3, "twinflow.order", self.order, "0 to 3")?;
         let unit = 0.0..=1.0;
-        require(unit.contains(&self.consistency_ratio), "twinflow.consistency_ratio", self.consistency_ratio, "0 to 1")?;
+        require(
+            unit.contains(&self.consistency_ratio),
+            "twinflow.consistency_ratio",
+            self.consistency_ratio,
+            "0 to 1",
+        )?;
         require(self.guidance.is_finite(), "twinflow.guidance", self.guidance, "a finite number")?;
         let [low, high] = self.guidance_range;
         require(low <= high, "twinflow.guidance_range", self.guidance_range, "[low, high] with low <= high")?;

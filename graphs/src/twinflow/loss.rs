@@ -90,9 +90,8 @@ impl TwinFlowLoss<'_> {
         let guided = guided_velocity(network, config, guide, &batch, &parts);
         let batch = Rows { velocity: guided, ..batch };
         let real_prediction = take_rows(prediction, &parts.span(Part::E2e, Part::Any)).stop_gradient();
-        let target = config
-            .uses_rcgm()
-            .then(|| rcgm_target(network, config.order, integrand, &batch, &parts, real_prediction));
+        let target =
+            config.uses_rcgm().then(|| rcgm_target(network, config.order, integrand, &batch, &parts, real_prediction));
         let (base, adv) = self.base_and_adv(prediction, target, &batch);
         let rectified = draws.rectify.as_ref().map(|draws| {
             let rows = parts.range(Part::E2e);
@@ -101,9 +100,8 @@ impl TwinFlowLoss<'_> {
         });
         let difference = rectified.map(|(_, difference)| difference);
         let terms = self.terms(base, adv, prediction, difference);
-        let of_whole_batch = |target: Tensor<'t>| {
-            stack_rows(&[target, take_rows(prediction, &parts.range(Part::Adv)).zeros_like()])
-        };
+        let of_whole_batch =
+            |target: Tensor<'t>| stack_rows(&[target, take_rows(prediction, &parts.range(Part::Adv)).zeros_like()]);
         let intermediates = Intermediates {
             x_t,
             t,

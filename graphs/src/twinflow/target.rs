@@ -59,7 +59,8 @@ pub(super) fn guided_velocity<'t>(
     let Rows { x_t, velocity, t, condition, null_condition, .. } = batch.take(&rows);
     let (two_x, two_t) = (stack_rows(&[x_t, x_t]), stack_rows(&[t, t]));
     let both = network.velocity(teacher, two_x, two_t, two_t, stack_rows(&[condition, null_condition]));
-    let (conditional, unconditional) = (take_rows(both, &(0..rows.len())), take_rows(both, &(rows.len()..2 * rows.len())));
+    let (conditional, unconditional) =
+        (take_rows(both, &(0..rows.len())), take_rows(both, &(rows.len()..2 * rows.len())));
     let replaced = config.image_free && config.teacher == TeacherKind::Frozen;
     let start = if replaced { unconditional } else { velocity };
     let guided = start + config.guidance * (conditional - unconditional);

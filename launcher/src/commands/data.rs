@@ -50,7 +50,8 @@ fn import(args: &ImportArgs) -> Result<()> {
         _ => return Err(miette!("name the files by --images and --labels, or a package by --from-debian")),
     };
     if let Some(folder) = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
     }
     let info = import_idx(&import.images, &import.labels, &args.out, &import.metadata).into_diagnostic()?;
     println!("{info}");

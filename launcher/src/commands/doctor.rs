@@ -2,7 +2,7 @@
 
 use std::{fs, thread::available_parallelism};
 
-use miette::Result;
+use miette::{Result, miette};
 use twinflow_data::{Dataset, Verify};
 
 use crate::{
@@ -42,8 +42,8 @@ impl Report {
 /// Runs `doctor`. Under mpirun every rank takes part and rank 0 answers.
 ///
 /// # Errors
-/// A bad config. Problems that it finds are answers, not errors; their number is returned.
-pub fn doctor(args: &DoctorArgs) -> Result<usize> {
+/// A bad config; problems found, which are all named before.
+pub fn doctor(args: &DoctorArgs) -> Result<()> {
     let config = Config::from_args(&args.config)?;
     let joined = World::join();
     let quiet = joined.as_ref().is_ok_and(|world| !world.is_root());
@@ -51,18 +51,24 @@ pub fn doctor(args: &DoctorArgs) -> Result<usize> {
     machine(&mut report);
     match &joined {
         Ok(world) => mpi(&report, world),
-        Err(error) => report.problem("MPI", &error.to_string(), &miette::Diagnostic::help(error).map_or(String::new(), |help| help.to_string())),
+        Err(error) => report.problem(
+            "MPI",
+            &error.to_string(),
+            &miette::Diagnostic::help(error).map_or(String::new(), |help| help.to_string()),
+        ),
     }
     accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
     let (major, minor, patch) = hdf5_metno::library_version();
     report.ok("HDF5", &format!("library {major}.{minor}.{patch}"));
     dataset(&mut report, &config);
-    let verdict = match report.problems {
-        0 => "everything that this config needs is here".to_owned(),
-        n => format!("{n} problem{}", if n == 1 { "" } else { "s" }),
-    };
-    report.line("", "", &verdict);
-    Ok(report.problems)
+    match report.problems {
+        0 => {
+            report.line("", "", "everything that this config needs is here");
+            Ok(())
+        }
+        1 => Err(miette!("1 problem")),
+        n => Err(miette!("{n} problems")),
+    }
 }
 
 fn machine(report: &mut Report) {
@@ -103,7 +109,9 @@ fn mpi(report: &Report, world: &World) {
     let library = world::mpi_library().unwrap_or_else(|| "none: built without the feature `mpi`".to_owned());
     let world_is = match world.size() {
         1 => "this process is alone (start with mpirun -n N for more)".to_owned(),
-        size => format!("{size} processes, this is rank {} and number {} on its machine", world.rank(), world.local_rank()),
+        size => {
+            format!("{size} processes, this is rank {} and number {} on its machine", world.rank(), world.local_rank())
+        }
     };
     report.ok("MPI", &format!("{library}; {world_is}"));
 }
@@ -118,7 +126,8 @@ fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {
     match Devices::open(&config.device, local_rank) {
         Ok(devices) => devices.all().iter().for_each(|device| {
             let memory = device.memory().and_then(|memory| memory.limit);
-            let memory = memory.map_or(String::new(), |limit| format!(", {:.1} GB for this process", limit as f64 / 1e9));
+            let memory =
+                memory.map_or(String::new(), |limit| format!(", {:.1} GB for this process", limit as f64 / 1e9));
             report.ok("device", &format!("{} {}{memory}", device.id(), device.kind()));
         }),
         Err(error) => report.problem("device", &error.to_string(), "see the message; device.platform=cpu always works"),

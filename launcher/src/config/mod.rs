@@ -160,6 +160,13 @@ impl Default for DataConfig {
     }
 }
 
+impl DataConfig {
+    /// Height, width and channels of a sample.
+    pub fn shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+}
+
 /// Sources of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -227,7 +234,7 @@ impl Config {
             ema_decay: train.ema_decay,
             processes,
             devices: self.device.devices,
-            sample: [self.data.height, self.data.width, self.data.channels],
+            sample: self.data.shape(),
             sample_dtype: DType::F32,
             classes: self.data.classes,
         };
@@ -252,7 +259,8 @@ impl Config {
             let problem = Problem::Refused { key: key.to_owned(), reason: reason.to_owned() };
             ConfigError::with_key(problem, key, &self.origins.0)
         })?;
-        let sections = [self.flow.validate(), self.twinflow.validate(), self.optimizer.validate(), self.sample.validate()];
+        let sections =
+            [self.flow.validate(), self.twinflow.validate(), self.optimizer.validate(), self.sample.validate()];
         sections.into_iter().collect::<Result<(), _>>().map_err(|error| self.refused(&error))
     }
 
@@ -269,7 +277,11 @@ impl Config {
         let synthetic = self.data.kind == DataKind::Synthetic;
         require(!synthetic || [1, 3].contains(&self.data.channels), "data.channels", "must be 1 (gray) or 3 (RGB)")?;
         require(self.train.batch_size > 0, "train.batch_size", "must be at least 1")?;
-        require(self.train.steps < u64::from(u32::MAX), "train.steps", "must be below 2^32: random numbers count steps so")?;
+        require(
+            self.train.steps < u64::from(u32::MAX),
+            "train.steps",
+            "must be below 2^32: random numbers count steps so",
+        )?;
         require(self.sample.per_class > 0, "sample.per_class", "must be at least 1")
     }
 }
@@ -294,7 +306,10 @@ mod tests {
     #[test]
     fn unknown_keys_name_the_nearest_and_their_line() {
         let out = refused("[run]\nname = \"a\"\n[device]\nplatfrom = \"cpu\"\n", &[]);
-        check(&out, &["unknown key 'device.platfrom'", "did you mean 'platform'?", "memory_fraction", "c.toml", "line 4"]);
+        check(
+            &out,
+            &["unknown key 'device.platfrom'", "did you mean 'platform'?", "memory_fraction", "c.toml", "line 4"],
+        );
         check(&refused("[devices]\n", &[]), &["unknown key 'devices'", "did you mean 'device'?"]);
     }
 
