@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use miette::{IntoDiagnostic, Result, miette};
-use twinflow_pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin};
+use twinflow_compiler::pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin};
 
 use crate::config::{DeviceConfig, Platform};
 
@@ -68,11 +68,11 @@ pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
     let explicit = Some(config.plugin.as_path()).filter(|path| *path != Path::new(""));
     let discover = |platform| Plugin::discover(platform, explicit);
     let found = match config.platform {
-        Platform::Cpu => discover(twinflow_pjrt::Platform::Cpu),
-        Platform::Cuda => discover(twinflow_pjrt::Platform::Cuda),
-        Platform::Auto => match discover(twinflow_pjrt::Platform::Cuda) {
+        Platform::Cpu => discover(twinflow_compiler::pjrt::Platform::Cpu),
+        Platform::Cuda => discover(twinflow_compiler::pjrt::Platform::Cuda),
+        Platform::Auto => match discover(twinflow_compiler::pjrt::Platform::Cuda) {
             Ok(plugin) if has_gpu() => Ok(plugin),
-            Ok(_) | Err(PjrtError::PluginNotFound { .. }) => discover(twinflow_pjrt::Platform::Cpu),
+            Ok(_) | Err(PjrtError::PluginNotFound { .. }) => discover(twinflow_compiler::pjrt::Platform::Cpu),
             Err(error) => Err(error),
         },
     };

@@ -29,7 +29,7 @@ pub type SampleProgram = Traced<Nothing, (Params<Spec>, Spec, Spec, Spec), Spec>
 /// A model that does not fit its inputs.
 pub fn step(trainer: &Trainer, phase: Phase) -> Result<StepProgram, TraceError> {
     let name = format!("{}_step", phase_name(phase));
-    jit(&name, trainer.state_spec(), trainer.batch_spec(), |state: State<Tensor<'_>>, batch: Batch<Tensor<'_>>| {
+    jit(&name, trainer.state_spec(), trainer.batch_spec(), |_, state: State<Tensor<'_>>, batch: Batch<Tensor<'_>>| {
         trainer.step(phase, state, &batch)
     })
 }
@@ -41,7 +41,7 @@ pub fn step(trainer: &Trainer, phase: Phase) -> Result<StepProgram, TraceError> 
 pub fn gradients(trainer: &Trainer, phase: Phase) -> Result<GradientsProgram, TraceError> {
     let name = format!("{}_gradients", phase_name(phase));
     let kept = (trainer.state_spec(), trainer.batch_spec());
-    jit(&name, None, kept, |_: Option<Tensor<'_>>, (state, batch): (State<Tensor<'_>>, Batch<Tensor<'_>>)| {
+    jit(&name, None, kept, |_, _: Option<Tensor<'_>>, (state, batch): (State<Tensor<'_>>, Batch<Tensor<'_>>)| {
         trainer.gradients(phase, &state, &batch)
     })
 }
@@ -50,9 +50,12 @@ pub fn gradients(trainer: &Trainer, phase: Phase) -> Result<GradientsProgram, Tr
 ///
 /// # Errors
 /// As [`step`].
-pub fn update(trainer: &Trainer) -> Result<UpdateProgram, TraceError> {
+pub fn update(trainer: &Trainer, phase: Phase) -> Result<UpdateProgram, TraceError> {
+    let name = format!("{}_update", phase_name(phase));
     let flat = trainer.flat_gradients_spec();
-    jit("update", trainer.state_spec(), flat, |state: State<Tensor<'_>>, flat: Tensor<'_>| trainer.update(state, flat))
+    jit(&name, trainer.state_spec(), flat, |_, state: State<Tensor<'_>>, flat: Tensor<'_>| {
+        trainer.update(phase, state, flat)
+    })
 }
 
 /// The change of the state between the phases.
@@ -60,7 +63,7 @@ pub fn update(trainer: &Trainer) -> Result<UpdateProgram, TraceError> {
 /// # Errors
 /// As [`step`].
 pub fn begin_twinflow(trainer: &Trainer) -> Result<BeginTwinFlowProgram, TraceError> {
-    jit("begin_twinflow", trainer.state_spec(), None, |state: State<Tensor<'_>>, _: Option<Tensor<'_>>| {
+    jit("begin_twinflow", trainer.state_spec(), None, |_, state: State<Tensor<'_>>, _: Option<Tensor<'_>>| {
         trainer.begin_twinflow(state)
     })
 }
@@ -73,7 +76,7 @@ pub fn sample(trainer: &Trainer, config: &SampleConfig, batch: usize) -> Result<
     let numbers = |dtype| Spec::new(dtype, [batch]);
     let kept = (trainer.parameter_spec(), numbers(DType::I32), numbers(DType::U32), Spec::new(DType::U32, [2]));
     type Kept<'t> = (Params<Tensor<'t>>, Tensor<'t>, Tensor<'t>, Tensor<'t>);
-    jit("sample", None, kept, |_: Option<Tensor<'_>>, (params, labels, rows, key): Kept<'_>| {
+    jit("sample", None, kept, |_, _: Option<Tensor<'_>>, (params, labels, rows, key): Kept<'_>| {
         trainer.sample(config, &params, labels, rows, key)
     })
 }

@@ -2,9 +2,9 @@
 
 use miette::{IntoDiagnostic, Result};
 use twinflow_array::HostArray;
+use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::{Jit, to_device};
 use twinflow_graphs::{Params, flow::SampleConfig, step::Trainer};
-use twinflow_pjrt::{Buffer, Device};
 
 use crate::{
     devices::Devices,

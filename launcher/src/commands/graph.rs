@@ -49,7 +49,7 @@ fn text(trainer: &Trainer, config: &Config, name: ProgramName, format: GraphForm
         ProgramName::BeginTwinflow => show(&programs::begin_twinflow(trainer)?, format),
         ProgramName::TwinflowStep => show(&programs::step(trainer, Phase::TwinFlow)?, format),
         ProgramName::Gradients => show(&programs::gradients(trainer, Phase::TwinFlow)?, format),
-        ProgramName::Update => show(&programs::update(trainer)?, format),
+        ProgramName::Update => show(&programs::update(trainer, Phase::TwinFlow)?, format),
         ProgramName::Sample => show(&programs::sample(trainer, &config.sample, config.sample.per_class)?, format),
     })
 }

@@ -81,9 +81,13 @@ fn duplicates(section: &str, key: &str, other: &str, keys: &Table) -> bool {
     deserialize(&table).is_err_and(|error| error.message().starts_with("duplicate field"))
 }
 
-/// The config that a table says.
+/// The config that a table says. `model.kind` decides which keys [model] has, so it needs a value before the others.
 pub(super) fn deserialize(table: &Table) -> Result<Config, toml::de::Error> {
-    Config::deserialize(Value::Table(table.clone()))
+    let mut table = table.clone();
+    if let Some(Value::Table(model)) = table.get_mut("model") {
+        model.entry("kind").or_insert_with(|| Value::String("dit".into()));
+    }
+    Config::deserialize(Value::Table(table))
 }
 
 fn check(table: &Table, sources: &[Source]) -> Result<Config, ConfigError> {

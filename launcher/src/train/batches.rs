@@ -2,10 +2,10 @@
 
 use miette::{IntoDiagnostic, Result};
 use twinflow_array::{ArrayError, HostArray, TensorType};
+use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::to_device;
 use twinflow_data as data;
 use twinflow_graphs::step::Batch;
-use twinflow_pjrt::{Buffer, Device};
 
 /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device.
 ///

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use miette::{IntoDiagnostic, Result};
 use twinflow_array::{HostArray, TensorType as Spec};
+use twinflow_compiler::pjrt::Buffer;
 use twinflow_compiler::{Jit, to_device, to_host};
 use twinflow_graphs::step::{Batch, Metrics, Phase, State, Trainer};
-use twinflow_pjrt::Buffer;
 
 use crate::{
     devices::Devices,
@@ -81,7 +81,7 @@ impl<'a> Engine<'a> {
             Programs::Fused(step.compile(client, &options).into_diagnostic()?)
         } else {
             let gradients = programs::gradients(trainer, phase).into_diagnostic()?;
-            let update = programs::update(trainer).into_diagnostic()?;
+            let update = programs::update(trainer, phase).into_diagnostic()?;
             Programs::Split {
                 gradients: gradients.compile(client, &options).into_diagnostic()?,
                 update: update.compile(client, &options).into_diagnostic()?,
@@ -121,7 +121,8 @@ impl<'a> Engine<'a> {
             Programs::Split { gradients, update } => {
                 let kept: Vec<_> = states.into_iter().zip(batches).collect();
                 let references: Vec<_> = kept.iter().collect();
-                let flat = gradients.call_replicas(vec![None; kept.len()], &references).into_diagnostic()?;
+                let flat =
+                    gradients.call_replicas(kept.iter().map(|_| None).collect(), &references).into_diagnostic()?;
                 let mut flat = flat[0].to_host().into_diagnostic()?;
                 let started = Instant::now();
                 self.world.all_reduce_mean(flat.as_mut_slice::<f32>().into_diagnostic()?);

@@ -87,6 +87,7 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         };
         observers.on_step(&metrics.finite(), &engine, ending)?;
         if ending == Some(Ending::Stopped) {
+            observers.progress.finish();
             let resume = format!("twinflow-xla train --resume {}", folder.display());
             observers
                 .progress
@@ -94,6 +95,7 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
             return Ok(());
         }
     }
+    observers.progress.finish();
     observers.progress.say(&format!("done; one-step samples in {}", folder.join("samples/one-step.png").display()));
     Ok(())
 }

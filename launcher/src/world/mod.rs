@@ -15,7 +15,6 @@ use std::cell::Cell;
 
 use miette::Diagnostic;
 
-pub use agreement::Elsewhere;
 pub use starter::Starter;
 
 /// Exit code of a job that one rank ended (BSD's EX_SOFTWARE), to be told from a common error's 1.
@@ -125,13 +124,6 @@ impl World {
         match self.others() {
             Some(job) => job.broadcast(bytes),
             None => bytes,
-        }
-    }
-
-    /// Waits for all ranks.
-    pub fn barrier(&self) {
-        if let Some(job) = self.others() {
-            job.barrier();
         }
     }
 

@@ -70,10 +70,6 @@ impl Job {
         bytes
     }
 
-    pub fn barrier(&self) {
-        self.comm.barrier();
-    }
-
     pub fn abort(&self, code: i32) -> ! {
         self.comm.abort(code)
     }

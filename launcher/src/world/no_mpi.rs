@@ -39,10 +39,6 @@ impl Job {
         match self.0 {}
     }
 
-    pub fn barrier(&self) {
-        match self.0 {}
-    }
-
     pub fn abort(&self, _: i32) -> ! {
         match self.0 {}
     }

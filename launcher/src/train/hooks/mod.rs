@@ -5,8 +5,8 @@ mod curves;
 mod samples;
 
 use miette::Result;
+use twinflow_compiler::pjrt::Buffer;
 use twinflow_graphs::step::State;
-use twinflow_pjrt::Buffer;
 
 use crate::metrics::StepMetrics;
 
