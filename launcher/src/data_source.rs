@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
 
 use crate::config::{DataConfig, DataKind};
+use crate::said::Said;
 
 /// Opens the dataset, and writes what it holds (sizes, classes) into the settings, from where checkpoints have it.
 ///
@@ -16,12 +17,12 @@ pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         DataKind::Toy => Arc::new(Toy2d::new(data.toy, seed)),
         DataKind::Synthetic => {
             let shape = [data.height, data.width, data.channels];
-            Arc::new(Synthetic::new(shape, data.classes, seed).into_diagnostic()?)
+            Arc::new(Synthetic::new(shape, data.classes, seed).said()?)
         }
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
-            let dataset = Dataset::open(&data.path, verify).into_diagnostic()?;
-            Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).into_diagnostic()?)
+            let dataset = Dataset::open(&data.path, verify).said()?;
+            Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).said()?)
         }
     };
     [data.height, data.width, data.channels] = source.sample_shape();

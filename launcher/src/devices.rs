@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use twinflow_compiler::pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin};
 
 use crate::config::{DeviceConfig, Platform};
+use crate::said::Said;
 
 /// A client of a PJRT plugin and how to compile for it.
 pub struct Devices {
@@ -28,7 +29,7 @@ impl Devices {
             visible_devices: Some(ordinals.collect()),
             ..ClientOptions::default()
         };
-        let client = Client::new(&plugin, &options).into_diagnostic()?;
+        let client = Client::new(&plugin, &options).said()?;
         let found = client.devices().len();
         if found < config.devices {
             return Err(miette!(
@@ -76,7 +77,7 @@ pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
             Err(error) => Err(error),
         },
     };
-    found.into_diagnostic()
+    found.said()
 }
 
 /// Whether NVIDIA's driver shows a GPU.

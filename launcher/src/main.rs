@@ -10,6 +10,7 @@ mod metrics;
 mod pictures;
 mod programs;
 mod run_folder;
+mod said;
 mod sample;
 mod sample_file;
 mod sampler;
@@ -23,6 +24,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    quiet_xla();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
         logging::start(None, 0, true);
@@ -41,5 +43,14 @@ fn main() -> ExitCode {
             eprintln!("{report:?}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// XLA's libraries log their start to standard error at level 0; the user's own setting wins.
+fn quiet_xla() {
+    const LEVEL: &str = "TF_CPP_MIN_LOG_LEVEL";
+    if std::env::var_os(LEVEL).is_none() {
+        // SAFETY: this is the first thing that main does; there is no other thread that could read the environment.
+        unsafe { std::env::set_var(LEVEL, "1") };
     }
 }

@@ -1,6 +1,6 @@
 //! `sample`: pictures from a checkpoint.
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use twinflow_array::ParamPath;
 use twinflow_graphs::flow::{SampleConfig, SampleStyle};
 
@@ -9,6 +9,7 @@ use crate::{
     commands::open_checkpoint,
     config::Config,
     devices::Devices,
+    said::Said,
     sample_file::{SampleFormat, make_parent},
     sampler::Sampler,
 };
@@ -23,13 +24,13 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let name = format!("the config in {}", checkpoint.path().display());
     let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
-    config.sample.validate().into_diagnostic()?;
+    config.sample.validate().said()?;
     // The devices' share of the batch is training's concern.
     config.device.devices = 1;
     let labels = labels(&args.labels, config.data.classes)?;
     let trainer = config.trainer(1)?;
     let prefix = ParamPath::from(args.weights.prefix());
-    let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).into_diagnostic()?;
+    let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).said()?;
     let devices = Devices::open(&config.device, 0)?;
     let sampler = Sampler::new(&trainer, &config.sample, config.data.shape(), &devices)?;
     let samples = sampler.draw(&params, &labels, args.count as usize, args.seed)?;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use miette::{Diagnostic, IntoDiagnostic, Result};
+use miette::{Diagnostic, Result};
 use ndarray::{Array1, ArrayView, IxDyn};
 
 use crate::pictures::{draw_grid, draw_points, to_bytes};
+use crate::said::Said;
 
 /// Samples of one kind, in the order of their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +104,7 @@ impl SampleSet {
 /// The system refuses.
 pub fn make_parent(path: &Path) -> Result<()> {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).into_diagnostic(),
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).said(),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Draws samples in chunks of a fixed size.
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_array::HostArray;
 use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::{Jit, to_device};
@@ -9,6 +9,7 @@ use twinflow_graphs::{Params, flow::SampleConfig, step::Trainer};
 use crate::{
     devices::Devices,
     programs::{self, Nothing},
+    said::Said,
     sample_file::SampleSet,
 };
 
@@ -32,8 +33,8 @@ impl Sampler {
     /// What tracing and compiling met.
     pub fn new(trainer: &Trainer, config: &SampleConfig, shape: [usize; 3], devices: &Devices) -> Result<Self> {
         let chunk = chunk_size(shape);
-        let traced = programs::sample(trainer, config, chunk).into_diagnostic()?;
-        let jit = traced.compile(devices.client(), &devices.compile_options(1)).into_diagnostic()?;
+        let traced = programs::sample(trainer, config, chunk).said()?;
+        let jit = traced.compile(devices.client(), &devices.compile_options(1)).said()?;
         Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
     }
 
@@ -44,12 +45,12 @@ impl Sampler {
     /// The plugin's.
     pub fn draw(&self, params: &Params<HostArray>, labels: &[i32], per_label: usize, seed: u64) -> Result<SampleSet> {
         let wanted: Vec<(i32, u32)> = labels.iter().flat_map(|label| numbered(*label, per_label)).collect();
-        let mut params = to_device(params, &self.device).into_diagnostic()?;
+        let mut params = to_device(params, &self.device).said()?;
         let mut values = Vec::with_capacity(wanted.len() * self.shape.iter().product::<usize>());
         for chunk in wanted.chunks(self.chunk) {
             let (drawn, given_back) = self.draw_chunk(params, chunk, seed)?;
             params = given_back;
-            let pixels = drawn.as_slice::<f32>().into_diagnostic()?;
+            let pixels = drawn.as_slice::<f32>().said()?;
             values.extend_from_slice(&pixels[..pixels.len() / self.chunk * chunk.len()]);
         }
         let labels = wanted.into_iter().map(|(label, _)| label).collect();
@@ -67,12 +68,12 @@ impl Sampler {
         let labels: Vec<i32> = (0..self.chunk).map(|i| filled(i).0).collect();
         let rows: Vec<u32> = (0..self.chunk).map(|i| filled(i).1).collect();
         let key = [(seed >> 32) as u32, seed as u32];
-        let labels = HostArray::from_slice([self.chunk], &labels).into_diagnostic()?;
-        let rows = HostArray::from_slice([self.chunk], &rows).into_diagnostic()?;
-        let key = HostArray::from_slice([2], &key).into_diagnostic()?;
-        let (labels, rows, key) = to_device(&(labels, rows, key), &self.device).into_diagnostic()?;
+        let labels = HostArray::from_slice([self.chunk], &labels).said()?;
+        let rows = HostArray::from_slice([self.chunk], &rows).said()?;
+        let key = HostArray::from_slice([2], &key).said()?;
+        let (labels, rows, key) = to_device(&(labels, rows, key), &self.device).said()?;
         let kept = (params, labels, rows, key);
-        let drawn = self.jit.call(None, &kept).into_diagnostic()?.to_host().into_diagnostic()?;
+        let drawn = self.jit.call(None, &kept).said()?.to_host().said()?;
         Ok((drawn, kept.0))
     }
 }

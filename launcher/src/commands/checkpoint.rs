@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
 
 use crate::cli::{CheckpointCommand, ExportArgs};
+use crate::said::Said;
 
 /// Runs `checkpoint`.
 ///
@@ -25,14 +26,14 @@ pub fn checkpoint(command: &CheckpointCommand) -> Result<()> {
 /// # Errors
 /// There is none, or it is damaged.
 pub fn open(path: &Path) -> Result<Checkpoint> {
-    Checkpoint::open(checkpoints::resolve(path).into_diagnostic()?).into_diagnostic()
+    Checkpoint::open(checkpoints::resolve(path).said()?).said()
 }
 
 /// Of a folder every file is checked, so that damage to an older one shows too.
 fn verify(path: &Path) -> Result<()> {
     let folder = if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_owned() };
     let files = match folder.is_dir() {
-        true => checkpoints::list(&folder).into_diagnostic()?.into_iter().map(|(_, file)| file).collect(),
+        true => checkpoints::list(&folder).said()?.into_iter().map(|(_, file)| file).collect(),
         false => vec![folder.clone()],
     };
     if files.is_empty() {
@@ -61,7 +62,7 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
-    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).into_diagnostic()?;
+    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).said()?;
     println!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes);
     Ok(())
 }

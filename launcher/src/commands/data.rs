@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx};
 
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
+use crate::said::Said;
 
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";
@@ -26,7 +27,7 @@ pub fn data(command: &DataCommand) -> Result<()> {
         DataCommand::Import(args) => import(args),
         DataCommand::Info { file } => {
             // The checksums are compared on opening, so what is printed is also intact.
-            println!("{}", Dataset::open(file, Verify::Yes).into_diagnostic()?.info());
+            println!("{}", Dataset::open(file, Verify::Yes).said()?.info());
             println!("checksums agree");
             Ok(())
         }
@@ -53,7 +54,7 @@ fn import(args: &ImportArgs) -> Result<()> {
         std::fs::create_dir_all(folder)
             .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
     }
-    let info = import_idx(&import.images, &import.labels, &args.out, &import.metadata).into_diagnostic()?;
+    let info = import_idx(&import.images, &import.labels, &args.out, &import.metadata).said()?;
     println!("{info}");
     Ok(())
 }

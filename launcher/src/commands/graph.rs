@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::{TraceError, Traced};
 use twinflow_graphs::step::{Phase, Trainer};
@@ -11,6 +11,7 @@ use crate::{
     cli::{GraphArgs, GraphFormat, ProgramName},
     config::Config,
     data_source, programs,
+    said::Said,
     sample_file::make_parent,
 };
 
@@ -34,7 +35,7 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     data_source::open(&mut config.data, u64::from(config.run.seed))?;
     let trainer = config.trainer(1)?;
     for name in args.program.map_or(ALL.to_vec(), |name| vec![name]) {
-        let text = text(&trainer, &config, name, args.format).into_diagnostic()?;
+        let text = text(&trainer, &config, name, args.format).said()?;
         match &args.out {
             None => println!("{text}"),
             Some(folder) => write(folder, name, args.format, &text)?,

@@ -1,11 +1,13 @@
 //! From the loader's batches to those of the compiled step.
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_array::{ArrayError, HostArray, TensorType};
 use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::to_device;
 use twinflow_data as data;
 use twinflow_graphs::step::Batch;
+
+use crate::said::Said;
 
 /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device.
 ///
@@ -20,8 +22,8 @@ pub fn upload(
     let first = (step as u32).wrapping_mul(global_batch as u32);
     let of_device = |(place, device): (usize, &Device)| {
         let micro_batches: Vec<&data::Batch> = batches.iter().map(|micro_batch| &micro_batch[place]).collect();
-        let batch = stack_batches(&micro_batches, first).into_diagnostic()?;
-        to_device(&batch, device).into_diagnostic()
+        let batch = stack_batches(&micro_batches, first).said()?;
+        to_device(&batch, device).said()
     };
     devices.iter().enumerate().map(of_device).collect()
 }

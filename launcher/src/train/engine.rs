@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_array::{HostArray, TensorType as Spec};
 use twinflow_compiler::pjrt::Buffer;
 use twinflow_compiler::{Jit, to_device, to_host};
@@ -11,6 +11,7 @@ use twinflow_graphs::step::{Batch, Metrics, Phase, State, Trainer};
 use crate::{
     devices::Devices,
     programs::{self, Nothing},
+    said::Said,
     world::World,
 };
 
@@ -50,7 +51,7 @@ impl<'a> Engine<'a> {
     /// The plugin's.
     pub fn new(trainer: &'a Trainer, devices: &'a Devices, world: &'a World, state: &State<HostArray>) -> Result<Self> {
         let states = devices.all().iter().map(|device| to_device(state, device));
-        let states = states.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
+        let states = states.collect::<Result<Vec<_>, _>>().said()?;
         Ok(Engine { trainer, devices, world, programs: None, states })
     }
 
@@ -77,14 +78,14 @@ impl<'a> Engine<'a> {
         let (client, trainer) = (self.devices.client(), self.trainer);
         let options = self.devices.compile_options(self.states.len());
         let programs = if self.world.size() == 1 {
-            let step = programs::step(trainer, phase).into_diagnostic()?;
-            Programs::Fused(step.compile(client, &options).into_diagnostic()?)
+            let step = programs::step(trainer, phase).said()?;
+            Programs::Fused(step.compile(client, &options).said()?)
         } else {
-            let gradients = programs::gradients(trainer, phase).into_diagnostic()?;
-            let update = programs::update(trainer, phase).into_diagnostic()?;
+            let gradients = programs::gradients(trainer, phase).said()?;
+            let update = programs::update(trainer, phase).said()?;
             Programs::Split {
-                gradients: gradients.compile(client, &options).into_diagnostic()?,
-                update: update.compile(client, &options).into_diagnostic()?,
+                gradients: gradients.compile(client, &options).said()?,
+                update: update.compile(client, &options).said()?,
             }
         };
         tracing::info!(phase = programs::phase_name(phase), seconds = started.elapsed().as_secs_f64(), "compiled");
@@ -96,12 +97,12 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// What compiling and running met.
     pub fn begin_twinflow(&mut self) -> Result<()> {
-        let traced = programs::begin_twinflow(self.trainer).into_diagnostic()?;
+        let traced = programs::begin_twinflow(self.trainer).said()?;
         let options = self.devices.compile_options(self.states.len());
-        let begin = traced.compile(self.devices.client(), &options).into_diagnostic()?;
+        let begin = traced.compile(self.devices.client(), &options).said()?;
         let states = std::mem::take(&mut self.states);
         let nothing = vec![&None; states.len()];
-        self.states = begin.call_replicas(states, &nothing).into_diagnostic()?;
+        self.states = begin.call_replicas(states, &nothing).said()?;
         Ok(())
     }
 
@@ -116,31 +117,30 @@ impl<'a> Engine<'a> {
         let results = match programs {
             Programs::Fused(step) => {
                 let batches: Vec<&Batch<Buffer>> = batches.iter().collect();
-                step.call_replicas(states, &batches).into_diagnostic()?
+                step.call_replicas(states, &batches).said()?
             }
             Programs::Split { gradients, update } => {
                 let kept: Vec<_> = states.into_iter().zip(batches).collect();
                 let references: Vec<_> = kept.iter().collect();
-                let flat =
-                    gradients.call_replicas(kept.iter().map(|_| None).collect(), &references).into_diagnostic()?;
-                let mut flat = flat[0].to_host().into_diagnostic()?;
+                let flat = gradients.call_replicas(kept.iter().map(|_| None).collect(), &references).said()?;
+                let mut flat = flat[0].to_host().said()?;
                 let started = Instant::now();
-                self.world.all_reduce_mean(flat.as_mut_slice::<f32>().into_diagnostic()?);
+                self.world.all_reduce_mean(flat.as_mut_slice::<f32>().said()?);
                 communication = started.elapsed();
                 let flat = self.on_every_device(&flat)?;
                 let references: Vec<&Buffer> = flat.iter().collect();
                 let states = kept.into_iter().map(|(state, _)| state).collect();
-                update.call_replicas(states, &references).into_diagnostic()?
+                update.call_replicas(states, &references).said()?
             }
         };
         let (states, metrics): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = states;
-        Ok(StepOutcome { metrics: to_host(&metrics[0]).into_diagnostic()?, communication })
+        Ok(StepOutcome { metrics: to_host(&metrics[0]).said()?, communication })
     }
 
     fn on_every_device(&self, array: &HostArray) -> Result<Vec<Buffer>> {
         let devices = self.devices.all().iter();
         let buffers = devices.map(|device| Buffer::from_host_zero_copy(device, array.clone()));
-        buffers.collect::<Result<_, _>>().into_diagnostic()
+        buffers.collect::<Result<_, _>>().said()
     }
 }

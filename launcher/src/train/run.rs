@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use miette::{Diagnostic, IntoDiagnostic, Result};
+use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
 use twinflow_checkpoints::Retention;
 use twinflow_data::PrefetchLoader;
@@ -21,6 +21,7 @@ use crate::{
     metrics::{MetricsLog, StepMetrics},
     programs::phase_name,
     run_folder::RunFolder,
+    said::Said,
     world::World,
 };
 
@@ -43,9 +44,9 @@ struct NotFinite {
 /// Trains until the last step or a signal.
 pub fn run(world: &World, setup: Setup) -> Result<()> {
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
-    let stop = StopRequest::listen().into_diagnostic()?;
+    let stop = StopRequest::listen().said()?;
     let plan = loader.plan().clone();
-    let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).into_diagnostic()?;
+    let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).said()?;
     let mut engine = Engine::new(&trainer, &devices, world, &state)?;
     let mut in_phase = state.phase.to_f64()[0] as i32;
     let drawing = DrawSamples {
@@ -68,7 +69,7 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
             in_phase = Phase::TwinFlow as i32;
         }
         engine.prepare(phase)?;
-        let batch = batches::upload(&loader.next_batch().into_diagnostic()?, step, plan.global_batch(), devices.all())?;
+        let batch = batches::upload(&loader.next_batch().said()?, step, plan.global_batch(), devices.all())?;
         let outcome = engine.step(batch)?;
         // Signals reach the ranks at different times; all stop after the same step.
         let agreed = Instant::now();

@@ -3,14 +3,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{Result, miette};
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint};
 use twinflow_data::{BatchPlan, Loader, Source};
 use twinflow_graphs::step::{State, Trainer};
 
 use crate::{
-    cli::TrainArgs, config::Config, data_source, devices::Devices, logging, run_folder::RunFolder, world::World,
+    cli::TrainArgs, config::Config, data_source, devices::Devices, logging, run_folder::RunFolder, said::Said,
+    world::World,
 };
 
 /// A run, ready to go.
@@ -82,8 +83,8 @@ fn loader(config: &Config, source: Arc<dyn Source>, trainer: &Trainer, world: &W
     let parts = trainer.parts();
     let sizes = [parts.e2e, parts.mul, parts.any, parts.adv];
     let (micro_batches, devices) = (config.train.micro_batches, config.device.devices);
-    let plan = BatchPlan::new(&sizes, world.size(), micro_batches, devices).into_diagnostic()?;
-    let loader = Loader::new(source, plan, u64::from(config.run.seed), world.rank()).into_diagnostic()?;
+    let plan = BatchPlan::new(&sizes, world.size(), micro_batches, devices).said()?;
+    let loader = Loader::new(source, plan, u64::from(config.run.seed), world.rank()).said()?;
     Ok(loader.with_horizontal_flip(config.data.flip))
 }
 
@@ -92,13 +93,13 @@ fn shared_checkpoint(world: &World, args: &TrainArgs) -> Result<Option<Checkpoin
     let chosen = world.on_root(|| {
         let Some(run) = &args.resume else { return Ok(None) };
         let folder = run.join("checkpoints");
-        match checkpoints::list(&folder).into_diagnostic()?.is_empty() {
+        match checkpoints::list(&folder).said()?.is_empty() {
             true => Ok(None),
-            false => Ok(Some(checkpoints::resolve(&folder).into_diagnostic()?)),
+            false => Ok(Some(checkpoints::resolve(&folder).said()?)),
         }
     })?;
     let path = share_path(world, chosen.flatten());
-    let open = |path: &PathBuf| Checkpoint::open(path).into_diagnostic();
+    let open = |path: &PathBuf| Checkpoint::open(path).said();
     world.agree(Some(&path).filter(|path| !path.as_os_str().is_empty()).map(open).transpose())
 }
 
@@ -112,7 +113,7 @@ fn first_state(config: &Config, trainer: &Trainer, checkpoint: Option<&Checkpoin
             config.train.steps
         ));
     }
-    let state = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).into_diagnostic()?;
+    let state = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).said()?;
     Ok((state, step))
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_checkpoints::{Metadata, Retention, SaveRequest, save};
 use twinflow_compiler::to_host;
 
 use super::{Hook, StepInfo, is_due};
+use crate::said::Said;
 
 /// Saves every `every` steps and at the end, then deletes what is not to be kept.
 pub struct SaveCheckpoints {
@@ -35,10 +36,10 @@ impl Hook for SaveCheckpoints {
             world_size: self.world_size as u64,
             created: Metadata::now(),
         };
-        let state = to_host(info.state).into_diagnostic()?;
-        let path = save(&SaveRequest::of_tree(&self.folder, metadata, &state)).into_diagnostic()?;
+        let state = to_host(info.state).said()?;
+        let path = save(&SaveRequest::of_tree(&self.folder, metadata, &state)).said()?;
         tracing::info!(path = %path.display(), "saved");
-        self.retention.apply(&self.folder).into_diagnostic()?;
+        self.retention.apply(&self.folder).said()?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use miette::{IntoDiagnostic, Result};
+use miette::Result;
 use twinflow_compiler::to_host;
 use twinflow_graphs::{
     flow::{SampleConfig, SampleStyle},
@@ -10,7 +10,7 @@ use twinflow_graphs::{
 };
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::{devices::Devices, sampler::Sampler};
+use crate::{devices::Devices, said::Said, sampler::Sampler};
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
@@ -61,7 +61,7 @@ impl DrawSamples<'_> {
 
     /// The seed is the same every time, so that pictures of one run show how the same samples change.
     fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<()> {
-        let ema = to_host(&info.state.ema).into_diagnostic()?;
+        let ema = to_host(&info.state.ema).said()?;
         let labels: Vec<i32> = (0..self.classes as i32).collect();
         let samples = sampler.draw(&ema, &labels, self.config.per_class, 0)?;
         let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
