@@ -1,5 +1,7 @@
 //! Messages about settings, with the place where the setting is written.
 
+use std::sync::Arc;
+
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
 use super::source::Source;
@@ -9,11 +11,11 @@ use super::source::Source;
 #[error("{problem}")]
 pub struct ConfigError {
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     #[help]
     help: Option<String>,
     #[source_code]
-    source_code: Option<NamedSource<String>>,
+    source_code: Option<Arc<NamedSource<String>>>,
     #[label("here")]
     span: Option<SourceSpan>,
 }
@@ -99,13 +101,14 @@ impl Problem {
 impl ConfigError {
     /// A problem that has no place in a source.
     pub fn nowhere(problem: Problem) -> Self {
-        ConfigError { help: problem.help(), problem, source_code: None, span: None }
+        ConfigError { help: problem.help(), problem: Box::new(problem), source_code: None, span: None }
     }
 
     /// A problem at a byte range of a source.
     pub fn at(problem: Problem, source: &Source, span: Option<std::ops::Range<usize>>) -> Self {
-        let source_code = NamedSource::new(source.name.clone(), source.text.clone());
-        ConfigError { help: problem.help(), problem, source_code: Some(source_code), span: span.map(SourceSpan::from) }
+        let source_code = Some(Arc::new(NamedSource::new(source.name.clone(), source.text.clone())));
+        let (help, span) = (problem.help(), span.map(SourceSpan::from));
+        ConfigError { help, problem: Box::new(problem), source_code, span }
     }
 
     /// A problem with a setting, shown where the last of the sources that sets it does.
