@@ -31,6 +31,9 @@ pub fn open(path: &Path) -> Result<Checkpoint> {
 
 /// Of a folder every file is checked, so that damage to an older one shows too.
 fn verify(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Err(miette!("there is nothing at {}", path.display()));
+    }
     let folder = if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_owned() };
     let files = match folder.is_dir() {
         true => checkpoints::list(&folder).said()?.into_iter().map(|(_, file)| file).collect(),
