@@ -62,6 +62,9 @@ fn stack_length<'t>(trace: &'t Trace, stacked: &[Tensor<'t>]) -> usize {
     let first_dim = |x: &Tensor<'t>| x.shape().first().copied();
     let length = first_dim(&stacked[0]);
     match length.filter(|_| stacked.iter().all(|x| first_dim(x) == length)) {
+        Some(0) => {
+            trace.fail("scan", format!("there is no step to take: the stacked operands are {}", stacked[0].ty()))
+        }
         Some(length) => length,
         None => {
             let types: Vec<String> = stacked.iter().map(|x| x.ty().to_string()).collect();

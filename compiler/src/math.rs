@@ -42,6 +42,8 @@ impl From<f64> for Operand<'_> {
 
 macro_rules! unary_methods {
     ($($(#[$doc:meta])* $method:ident => $op:expr;)*) => {
+        // Methods read better than operators next to the comparisons, which have no operators.
+        #[allow(clippy::should_implement_trait)]
         impl<'t> Tensor<'t> {$(
             $(#[$doc])*
             #[track_caller]
@@ -97,6 +99,8 @@ unary_methods! {
 
 macro_rules! binary_methods {
     ($($(#[$doc:meta])* $method:ident => $op:expr;)*) => {
+        // As above.
+        #[allow(clippy::should_implement_trait)]
         impl<'t> Tensor<'t> {$(
             $(#[$doc])*
             #[track_caller]

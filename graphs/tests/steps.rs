@@ -32,7 +32,8 @@ fn toy() -> StepConfig {
 }
 
 fn small_dit(remat: Remat) -> StepConfig {
-    let dit = DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, remat, ..Default::default() };
+    let dit =
+        DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, remat, ..Default::default() };
     StepConfig { model: ModelConfig::Dit(dit), sample: [4, 4, 1], batch_size: 4, ..toy() }
 }
 
@@ -98,11 +99,16 @@ fn processes_make_the_whole_batch() {
         let pick = |array: &HostArray, ty| {
             let values = array.to_f64();
             let size = values.len() / 8;
-            let picked: Vec<f64> = rows.iter().flat_map(|row| values[*row as usize * size..][..size].to_vec()).collect();
+            let picked: Vec<f64> =
+                rows.iter().flat_map(|row| values[*row as usize * size..][..size].to_vec()).collect();
             HostArray::from_f64(ty, &picked).unwrap()
         };
         let spec = trainer.batch_spec();
-        own = Batch { samples: pick(&own.samples, spec.samples), labels: pick(&own.labels, spec.labels), rows: pick(&own.rows, spec.rows) };
+        own = Batch {
+            samples: pick(&own.samples, spec.samples),
+            labels: pick(&own.labels, spec.labels),
+            rows: pick(&own.rows, spec.rows),
+        };
         let outputs = support::run(&(state(&trainer), own), |(state, batch)| {
             vec![trainer.gradients(Phase::TwinFlow, &state, &batch)]
         });

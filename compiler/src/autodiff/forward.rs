@@ -37,7 +37,8 @@ pub(crate) fn pushforward<'t>(
     targets: &[Tensor<'t>],
 ) -> Vec<Option<Tensor<'t>>> {
     let mut dots: HashMap<ValueId, Tensor<'t>> = HashMap::new();
-    dots.extend(sources.iter().filter_map(|(x, dot)| Some((x.value, (*dot)?))));
+    let floats = sources.iter().filter(|(x, _)| x.dtype().is_float());
+    dots.extend(floats.filter_map(|(x, dot)| Some((x.value, (*dot)?))));
     for index in begin..end {
         let (instruction, operands, results) = trace.equation(index);
         let x_dot: Vec<Option<Tensor<'t>>> = operands.iter().map(|x| dots.get(&x.value).copied()).collect();

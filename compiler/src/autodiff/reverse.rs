@@ -149,9 +149,8 @@ fn active_values(trace: &Trace, begin: usize, end: usize, sources: &[Tensor<'_>]
         }
         active.extend(results.iter().filter(|y| y.dtype().is_float()).map(|y| y.value));
         if let Some(scan) = instruction.op.as_any().downcast_ref::<Scan>() {
-            if let Some((saving, residuals)) = scan.saving_residuals(&mask) {
-                trace.extend_instruction(index, saving, residuals);
-            }
+            let (saving, residuals) = scan.saving_residuals(&mask);
+            trace.extend_instruction(index, saving, residuals);
         }
     }
     active

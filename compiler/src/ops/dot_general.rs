@@ -1,6 +1,6 @@
 //! Products of tensors.
 
-use ndarray::{ArrayD, Dimension, IxDyn};
+use ndarray::{Array3, ArrayD, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
 use super::Sample;
@@ -43,6 +43,14 @@ fn sorted_by(keys: &[usize], by: &[usize]) -> Vec<usize> {
     let mut pairs: Vec<(usize, usize)> = by.iter().copied().zip(keys.iter().copied()).collect();
     pairs.sort_unstable();
     pairs.into_iter().map(|(_, key)| key).collect()
+}
+
+/// The array as [batch, rows, columns], each a product of dims.
+fn matrices(x: &ArrayD<f64>, batch: &[usize], rows: &[usize], columns: &[usize]) -> Array3<f64> {
+    let size = |dims: &[usize]| dims.iter().map(|&dim| x.shape()[dim]).product::<usize>();
+    let shape = (size(batch), size(rows), size(columns));
+    let ordered = x.view().permuted_axes([batch, rows, columns].concat());
+    ordered.to_shape(shape).expect("the sizes multiply to the whole").into_owned()
 }
 
 impl DotGeneral {
@@ -134,35 +142,10 @@ impl Primitive<2> for DotGeneral {
 
     fn eval(&self, [a, b]: [&ArrayD<f64>; 2], ty: &TensorType) -> ArrayD<f64> {
         let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
-        let a_free = free(a.ndim(), lhs_contract, lhs_batch);
-        let b_free = free(b.ndim(), rhs_contract, rhs_batch);
-        let summed = Shape::from(lhs_contract.iter().map(|&dim| a.shape()[dim]).collect::<Vec<_>>());
-        let pick = |index: &[usize],
-                    k: &[usize],
-                    rank: usize,
-                    contract: &[usize],
-                    batch: &[usize],
-                    free: &[usize],
-                    first: usize| {
-            let mut at = vec![0; rank];
-            batch.iter().zip(index).for_each(|(&dim, &i)| at[dim] = i);
-            free.iter().zip(&index[first..]).for_each(|(&dim, &i)| at[dim] = i);
-            contract.iter().zip(k).for_each(|(&dim, &i)| at[dim] = i);
-            IxDyn(&at)
-        };
-        ArrayD::from_shape_fn(IxDyn(&ty.shape), |index| {
-            let index = index.slice();
-            ndarray::indices(IxDyn(&summed))
-                .into_iter()
-                .map(|k| {
-                    let batch = lhs_batch.len();
-                    let left = pick(index, k.slice(), a.ndim(), lhs_contract, lhs_batch, &a_free, batch);
-                    let right =
-                        pick(index, k.slice(), b.ndim(), rhs_contract, rhs_batch, &b_free, batch + a_free.len());
-                    a[left] * b[right]
-                })
-                .sum()
-        })
+        let a = matrices(a, lhs_batch, &free(a.ndim(), lhs_contract, lhs_batch), lhs_contract);
+        let b = matrices(b, rhs_batch, rhs_contract, &free(b.ndim(), rhs_contract, rhs_batch));
+        let products = a.outer_iter().zip(b.outer_iter()).flat_map(|(a, b)| a.dot(&b));
+        ArrayD::from_shape_vec(IxDyn(&ty.shape), products.collect()).expect("the products fill the result")
     }
 
     fn samples() -> Vec<Sample> {

@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc};
 
 use twinflow_array::{DType, HostArray, Shape, TensorType};
 
-use crate::primitive::{Op, Primitive, fixed};
+use crate::{
+    primitive::{Op, Primitive, fixed},
+    trace::{Tensor, Trace},
+};
 
 /// An operation with operands that it accepts. Float operands are f64 and lie where the derivative exists.
 #[derive(Clone, Debug)]
@@ -16,6 +19,12 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Applies the operation to tensors in place of its operands.
+    #[track_caller]
+    pub fn apply<'t>(&self, trace: &'t Trace, operands: &[Tensor<'t>]) -> Vec<Tensor<'t>> {
+        trace.record(self.op.clone(), operands)
+    }
+
     /// A primitive on f64 operands of these shapes with values spread over `range`.
     pub(crate) fn uniform<const N: usize, P: Primitive<N>>(op: P, shapes: [&[usize]; N], range: Range<f64>) -> Self {
         let operands = shapes.iter().enumerate().map(|(i, shape)| spread(shape, i, &range)).collect();

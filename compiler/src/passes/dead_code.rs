@@ -40,10 +40,8 @@ fn prune(instruction: Instruction, live: &HashSet<ValueId>) -> Instruction {
 
 fn simplify_bodies(mut instruction: Instruction) -> Instruction {
     let bodies: Vec<Program> = instruction.op.bodies().into_iter().cloned().map(eliminate_dead_code).collect();
-    if !bodies.is_empty() {
-        if let Some(op) = instruction.op.with_bodies(bodies) {
-            instruction.op = op;
-        }
+    if let Some(op) = instruction.op.with_bodies(bodies) {
+        instruction.op = op;
     }
     instruction
 }

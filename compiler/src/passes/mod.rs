@@ -18,12 +18,9 @@ pub fn simplify(program: Program) -> Program {
 /// The program with `pass` run over the bodies of its loops.
 fn in_bodies(mut program: Program, pass: fn(Program) -> Program) -> Program {
     for instruction in &mut program.instructions {
-        let bodies = instruction.op.bodies();
-        if !bodies.is_empty() {
-            let bodies = bodies.into_iter().cloned().map(pass).collect();
-            if let Some(op) = instruction.op.with_bodies(bodies) {
-                instruction.op = op;
-            }
+        let bodies = instruction.op.bodies().into_iter().cloned().map(pass).collect();
+        if let Some(op) = instruction.op.with_bodies(bodies) {
+            instruction.op = op;
         }
     }
     program

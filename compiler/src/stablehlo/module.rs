@@ -80,11 +80,11 @@ fn alias_outputs(program: &Program) -> HashMap<usize, usize> {
     let (inputs, outputs) = (program.input_types(), program.output_types());
     let same_name = |i: usize, o: usize| program.input_names.get(i) == program.output_names.get(o);
     for by_name in [true, false] {
-        for input in 0..program.donated {
+        for (input, ty) in inputs.iter().enumerate().take(program.donated) {
             if aliases.contains_key(&input) {
                 continue;
             }
-            let fits = |&o: &usize| !taken[o] && outputs[o] == inputs[input] && (!by_name || same_name(input, o));
+            let fits = |&o: &usize| !taken[o] && outputs[o] == *ty && (!by_name || same_name(input, o));
             if let Some(output) = (0..outputs.len()).find(fits) {
                 taken[output] = true;
                 aliases.insert(input, output);

@@ -9,8 +9,7 @@ use crate::network::TwoLayers;
 
 /// Opens the file that the environment variable names, or `default` of the golden folder.
 pub fn open(variable: &str, default: &str) -> File {
-    let path = std::env::var(variable)
-        .unwrap_or_else(|_| format!("{}/golden/{default}", env!("CARGO_MANIFEST_DIR")));
+    let path = std::env::var(variable).unwrap_or_else(|_| format!("{}/golden/{default}", env!("CARGO_MANIFEST_DIR")));
     File::open(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

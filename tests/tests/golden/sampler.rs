@@ -51,8 +51,9 @@ fn noise(case: &Group, steps: usize, sample: &TensorType) -> HostArray {
         let group = case.group("noise").ok()?;
         file::array(&group, &step.to_string())
     };
-    let values: Vec<f64> =
-        (0..steps).flat_map(|step| of_step(step).map_or(vec![0.0; sample.shape.elements()], |noise| noise.to_f64())).collect();
+    let values: Vec<f64> = (0..steps)
+        .flat_map(|step| of_step(step).map_or(vec![0.0; sample.shape.elements()], |noise| noise.to_f64()))
+        .collect();
     let shape: Vec<usize> = [&[steps], sample.shape.dims()].concat();
     HostArray::from_f64(TensorType::f32(shape), &values).unwrap()
 }

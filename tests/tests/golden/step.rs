@@ -6,9 +6,7 @@ use twinflow_array::{HostArray, paths};
 use twinflow_graphs::{
     Params,
     optim::{Teaching, moving_average},
-    twinflow::{
-        Parts, RectifyDraws, Shares, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss,
-    },
+    twinflow::{Parts, RectifyDraws, Shares, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss},
 };
 
 use crate::{

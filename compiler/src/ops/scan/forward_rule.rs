@@ -2,32 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Scan, reverse_rule::active_outputs};
+use super::{Scan, activity::positions};
 use crate::{
     autodiff::pushforward,
     program::Program,
     trace::{Tensor, trace},
 };
 
-/// The indices at which a mask holds.
-pub(super) fn positions(mask: &[bool]) -> Vec<usize> {
-    mask.iter().enumerate().filter(|(_, holds)| **holds).map(|(i, _)| i).collect()
-}
-
 impl Scan {
-    /// Which of the body's inputs depend on the active operands, once the carries have gone round.
-    pub(super) fn active_inputs(&self, operands: &[bool]) -> Vec<bool> {
-        let mut active = operands.to_vec();
-        loop {
-            let outputs = active_outputs(&self.body, &active);
-            let before = active.clone();
-            active.iter_mut().zip(&outputs[..self.carries]).for_each(|(input, output)| *input |= *output);
-            if active == before {
-                return active;
-            }
-        }
-    }
-
     pub(super) fn forward_rule<'t>(
         &self,
         x: &[Tensor<'t>],
@@ -36,7 +18,7 @@ impl Scan {
     ) -> Vec<Option<Tensor<'t>>> {
         let mask: Vec<bool> = x_dot.iter().map(Option::is_some).collect();
         let active = self.active_inputs(&mask);
-        let active_y = positions(&active_outputs(&self.body, &active));
+        let active_y = positions(&self.active_results(&active));
         let body = self.tangent_body(&active, &active_y);
         let kind = |range: std::ops::Range<usize>| -> Vec<Tensor<'t>> {
             let primal = x[range.clone()].iter().copied();

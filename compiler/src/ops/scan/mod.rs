@@ -1,5 +1,6 @@
 //! A loop over the first dim of stacked operands, with its own derivatives: compile time does not grow with its length.
 
+mod activity;
 mod forward_rule;
 mod prune;
 mod reverse_rule;
@@ -34,7 +35,7 @@ pub struct Scan {
     pub(crate) xs: usize,
     /// Whether i runs downwards.
     pub(crate) reverse: bool,
-    /// Present once the last ys are what the reverse rule needs.
+    /// Present once what the reverse rule needs is among the ys.
     pub(crate) reverse_rule: Option<Arc<ReverseRule>>,
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use twinflow_array::TensorType;
 
-use super::{Scan, forward_rule::positions};
+use super::{Scan, activity::positions};
 use crate::{
     autodiff::backward,
     error::TraceError,
@@ -27,31 +27,16 @@ use crate::{
 pub(crate) struct ReverseRule {
     /// Which operands of the scan it gives cotangents for.
     active: Vec<bool>,
-    /// The operands' activity that the rule was asked for (before the carries went round).
-    asked: Vec<bool>,
     /// The outputs of the body whose cotangents it takes.
     outputs: Vec<usize>,
-    /// How many ys there were without the residuals.
-    ys: usize,
+    /// The stacked residuals that it reads, as result indices.
+    residuals: Vec<usize>,
     /// The xs and constants that it reads, as operand indices.
     xs: Vec<usize>,
     constants: Vec<usize>,
     /// Inputs: cotangents of active carries, sums of cotangents of active constants | cotangents of active ys,
     /// residuals, xs | constants. Outputs: the same carries | cotangents of active xs.
     body: Arc<Program>,
-}
-
-/// Which outputs of a program depend on the active inputs with a derivative.
-pub(super) fn active_outputs(program: &Program, inputs: &[bool]) -> Vec<bool> {
-    let float = |value: &ValueId| program.ty(*value).dtype.is_float();
-    let mut active: HashSet<ValueId> =
-        program.inputs.iter().zip(inputs).filter(|(value, on)| **on && float(value)).map(|(value, _)| *value).collect();
-    for instruction in program.instructions.iter().filter(|instruction| instruction.op.name() != "stop_gradient") {
-        if instruction.operands.iter().any(|operand| active.contains(operand)) {
-            active.extend(instruction.results.iter().copied().filter(float));
-        }
-    }
-    program.outputs.iter().map(|output| active.contains(output)).collect()
 }
 
 /// A traced body, without names; an error inside unwinds on to the border of the trace around it.
@@ -199,13 +184,10 @@ impl Joint {
 }
 
 impl Scan {
-    /// The same loop with residuals as more ys, and those ys' types; `None` if it saves them already.
-    pub(crate) fn saving_residuals(&self, asked: &[bool]) -> Option<(Arc<dyn crate::primitive::Op>, Vec<TensorType>)> {
-        if self.reverse_rule.as_ref().is_some_and(|rule| rule.asked == asked) {
-            return None;
-        }
+    /// The same loop with residuals as more ys (where they are no ys yet), and those ys' types.
+    pub(crate) fn saving_residuals(&self, asked: &[bool]) -> (Arc<dyn crate::primitive::Op>, Vec<TensorType>) {
         let active = self.active_inputs(asked);
-        let outputs = positions(&active_outputs(&self.body, &active));
+        let outputs = positions(&self.active_results(&active));
         let joint = Joint::new(self, &active, &outputs);
         let first_constant = self.carries + self.xs;
         let inputs = &joint.program.inputs[..self.body.inputs.len()];
@@ -219,19 +201,36 @@ impl Scan {
         let saved: Vec<ValueId> = residuals.iter().copied().filter(|value| !handed.contains(value)).collect();
 
         let body = self.reverse_body(&joint, &run, &active, &outputs, &saved, (&xs, &constants));
-        let rule =
-            ReverseRule { asked: asked.to_vec(), outputs, ys: self.ys(), xs, constants, body: Arc::new(body), active };
+        let (all_outputs, residuals) = self.with_residuals(&joint.outputs, &saved);
+        let more = &all_outputs[joint.outputs.len()..];
+        let types = more.iter().map(|&value| super::stacked(joint.program.ty(value), self.length)).collect();
+        let rule = ReverseRule { active, outputs, residuals, xs, constants, body: Arc::new(body) };
         let forward = Program {
             inputs: inputs.to_vec(),
-            outputs: joint.outputs.iter().chain(&saved).copied().collect(),
+            outputs: all_outputs,
             instructions: joint.program.instructions[..joint.forward].to_vec(),
             types: joint.program.types.clone(),
             ..Program::default()
         };
-        let types = saved.iter().map(|&value| super::stacked(joint.program.ty(value), self.length)).collect();
-        let scan =
-            Scan { body: Arc::new(eliminate_dead_code(forward)), reverse_rule: Some(Arc::new(rule)), ..self.clone() };
-        Some((Arc::new(scan), types))
+        let body = Arc::new(eliminate_dead_code(forward));
+        (Arc::new(Scan { body, reverse_rule: Some(Arc::new(rule)), ..self.clone() }), types)
+    }
+
+    /// The body's outputs with the residuals among the ys, and the residuals' places.
+    fn with_residuals(&self, outputs: &[ValueId], saved: &[ValueId]) -> (Vec<ValueId>, Vec<usize>) {
+        let mut all = outputs.to_vec();
+        let places = saved.iter().map(|value| {
+            let known = all[self.carries..].iter().position(|y| y == value);
+            known.map_or_else(
+                || {
+                    all.push(*value);
+                    all.len() - 1
+                },
+                |y| self.carries + y,
+            )
+        });
+        let places = places.collect();
+        (all, places)
     }
 
     /// The body of the reverse loop; [`ReverseRule::body`] says what goes in and out.
@@ -304,7 +303,7 @@ impl ReverseRule {
         let active_constants = active.iter().filter(|&&i| i >= first_constant);
         let carries: Vec<Tensor<'t>> =
             carry_outputs.iter().map(bar).chain(active_constants.map(|&i| x[i].zeros_like())).collect();
-        let residuals = y[scan.carries + self.ys..].iter().copied();
+        let residuals = self.residuals.iter().map(|&i| y[i]);
         let xs: Vec<Tensor<'t>> =
             y_outputs.iter().map(bar).chain(residuals).chain(self.xs.iter().map(|&i| x[i])).collect();
         let constants: Vec<Tensor<'t>> = self.constants.iter().map(|&i| x[i]).collect();
