@@ -3,6 +3,7 @@
 pub mod autodiff;
 mod control;
 pub mod error;
+mod indexing;
 pub mod interpreter;
 mod jit;
 mod math;
@@ -10,17 +11,20 @@ pub mod ops;
 pub mod passes;
 pub mod primitive;
 pub mod program;
+pub mod random;
 pub mod stablehlo;
 mod trace;
 
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
 pub use control::{remat, scan, while_loop};
 pub use error::{TraceError, TraceErrorKind, TypeError};
+pub use indexing::{concatenate, stack};
 pub use jit::{Jit, JitError, Traced, jit, to_device, to_host, types_of};
 pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
 pub use ops::dot_general::DotDims;
 pub use program::Program;
+pub use random::Key;
 pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{
     DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, leaves, map, paths, unflatten,

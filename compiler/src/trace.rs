@@ -41,6 +41,8 @@ struct State {
     /// Indices of the graphs under construction, outermost first.
     open: Vec<usize>,
     scope: Arc<str>,
+    /// While a derivative rule records: the source line of what is derived.
+    deriving: Option<&'static Location<'static>>,
 }
 
 #[derive(Default)]
@@ -75,8 +77,9 @@ pub(crate) struct Body<'t> {
 /// # Errors
 /// The first operation whose operands do not fit, with the model's source line and module path.
 pub fn trace<R>(f: impl for<'t> FnOnce(&'t Trace) -> R) -> Result<(Program, R), TraceError> {
-    let trace =
-        Trace { state: RefCell::new(State { graphs: vec![Graph::default()], open: vec![0], scope: "".into() }) };
+    let trace = Trace {
+        state: RefCell::new(State { graphs: vec![Graph::default()], open: vec![0], scope: "".into(), deriving: None }),
+    };
     match catch_unwind(AssertUnwindSafe(|| f(&trace))) {
         Ok(result) => {
             let program = trace.state.into_inner().graphs.swap_remove(0).program;
@@ -106,10 +109,12 @@ impl Trace {
     }
 
     /// Makes each leaf a result of the function, named by its path below `name`; returns the types.
+    #[track_caller]
     pub fn outputs<'t, T: Tree<Leaf = Tensor<'t>>>(&'t self, name: &str, tree: &T) -> T::Rebind<TensorType> {
         let root = if name.is_empty() { ParamPath::root() } else { ParamPath::from(name) };
+        let location = Location::caller();
         tree.map_leaves(&root, &mut |path, tensor| {
-            let tensor = self.localize(*tensor);
+            let tensor = self.localize_at(*tensor, location);
             let mut state = self.state.borrow_mut();
             let program = &mut state.graphs[tensor.graph].program;
             program.outputs.push(tensor.value);
@@ -161,11 +166,15 @@ impl Trace {
         result
     }
 
-    /// Runs `f` under exactly this scope: derivative rules record under the scope of what they derive.
-    pub(crate) fn within<R>(&self, scope: &Arc<str>, f: impl FnOnce() -> R) -> R {
-        let outer = std::mem::replace(&mut self.state.borrow_mut().scope, scope.clone());
-        let result = f();
-        self.state.borrow_mut().scope = outer;
+    /// Runs a derivative rule: what it records, and its errors, carry scope and source line of what it derives.
+    pub(crate) fn deriving<R>(&self, instruction: &Instruction, rule: impl FnOnce() -> R) -> R {
+        let enter = |scope, location| {
+            let mut state = self.state.borrow_mut();
+            (std::mem::replace(&mut state.scope, scope), std::mem::replace(&mut state.deriving, location))
+        };
+        let (scope, location) = enter(instruction.scope.clone(), Some(instruction.location));
+        let result = rule();
+        enter(scope, location);
         result
     }
 
@@ -183,8 +192,11 @@ impl Trace {
     /// Applies an operation in the open graph.
     #[track_caller]
     pub(crate) fn record<'t>(&'t self, op: Arc<dyn Op>, operands: &[Tensor<'t>]) -> Vec<Tensor<'t>> {
-        let scope = self.state.borrow().scope.clone();
-        self.record_in(&scope, op, operands, Location::caller())
+        let (scope, deriving) = {
+            let state = self.state.borrow();
+            (state.scope.clone(), state.deriving)
+        };
+        self.record_in(&scope, op, operands, deriving.unwrap_or(Location::caller()))
     }
 
     /// Applies an operation in the open graph under a given scope and source line (for replays).
@@ -218,11 +230,13 @@ impl Trace {
     }
 
     /// Traces a body in a graph of its own: its inputs are `inputs`, then the outer tensors that it uses.
+    #[track_caller]
     pub(crate) fn body<'t>(
         &'t self,
         inputs: &[TensorType],
         f: impl FnOnce(Vec<Tensor<'t>>) -> Vec<Tensor<'t>>,
     ) -> Body<'t> {
+        let location = Location::caller();
         let graph = {
             let mut state = self.state.borrow_mut();
             state.graphs.push(Graph::default());
@@ -237,7 +251,7 @@ impl Trace {
                 Tensor { trace: self, graph, value }
             })
             .collect();
-        let outputs = f(params).into_iter().map(|tensor| self.localize(tensor).value).collect();
+        let outputs = f(params).into_iter().map(|tensor| self.localize_at(tensor, location).value).collect();
         let mut state = self.state.borrow_mut();
         state.open.pop();
         let body = std::mem::take(&mut state.graphs[graph]);
@@ -280,15 +294,12 @@ impl Trace {
         operands: &[TensorType],
         location: &Location<'_>,
     ) -> ! {
-        let scope = self.state.borrow().scope.to_string();
-        let location = show_location(location);
+        let state = self.state.borrow();
+        let scope = state.scope.to_string();
+        let location = show_location(state.deriving.unwrap_or(location));
+        drop(state);
         let error = TraceError { kind, operation: operation.to_owned(), operands: operands.to_vec(), location, scope };
         resume_unwind(Box::new(error))
-    }
-
-    #[track_caller]
-    fn localize<'t>(&'t self, tensor: Tensor<'t>) -> Tensor<'t> {
-        self.localize_at(tensor, Location::caller())
     }
 
     /// The tensor as a value of the open graph: itself, or the input that stands for an outer value.

@@ -45,7 +45,7 @@ pub(crate) fn pushforward<'t>(
         if x_dot.iter().all(Option::is_none) {
             continue;
         }
-        let y_dot = trace.within(&instruction.scope, || instruction.op.jvp(&operands, &results, &x_dot));
+        let y_dot = trace.deriving(&instruction, || instruction.op.jvp(&operands, &results, &x_dot));
         for (y, dot) in results.iter().zip(y_dot) {
             if let Some(dot) = dot.filter(|_| y.dtype().is_float()) {
                 dots.insert(y.value, dot);

@@ -1,19 +1,24 @@
 //! The operations, one file per family. [`catalogue`] lists them all: tests run over it.
 
+pub(crate) mod all_reduce;
 pub(crate) mod barrier;
 pub(crate) mod compare;
 pub(crate) mod constant;
 pub(crate) mod convert;
 pub(crate) mod dot_general;
+pub(crate) mod dynamic_slice;
 pub(crate) mod elementwise;
+pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod iota;
 pub(crate) mod logic;
+pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod remat;
 mod sample;
 pub(crate) mod scan;
 pub(crate) mod shape;
+pub(crate) mod slice;
 pub(crate) mod while_loop;
 
 pub use sample::Sample;
@@ -52,21 +57,26 @@ macro_rules! families {
 }
 
 families! {
+    all_reduce { AllReduceSum; }
     barrier { ; OptimizationBarrier }
     compare { Compare, Select; }
     constant { Constant; }
     convert { Convert; }
     dot_general { DotGeneral; }
+    dynamic_slice { ; DynamicSlice, DynamicUpdateSlice }
     elementwise {
         Abs, Add, Ceil, Clamp, Cos, Div, Erf, Exp, ExpM1, Floor, Log, Log1p, Max, Min, Mul, Neg, Pow, Rem, Round,
         Rsqrt, Sigmoid, Sign, Sin, Sqrt, Sub, Tan, Tanh;
     }
+    gather { Gather, ScatterAdd; }
     identity { Alias, StopGradient; }
     iota { Iota; }
     logic { And, Not, Or, ShiftLeft, ShiftRight, Xor; }
+    random { ; Threefry2x32 }
     reduce { ReduceMax, ReduceMin, ReduceSum; }
     remat { ; Remat }
     scan { ; Scan }
     shape { BroadcastInDim, Reshape, Transpose; }
+    slice { Pad, Reverse, Slice; Concatenate }
     while_loop { ; While }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use ndarray::ArrayD;
-use twinflow_array::{HostArray, TensorType};
+use twinflow_array::{DType, HostArray, TensorType};
 
 use super::in_bodies;
 use crate::{
@@ -61,7 +61,7 @@ fn unchanged(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: &[
 fn splat_value(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: &[TensorType]) -> Option<f64> {
     let ty = &types[instruction.results.first()?.index()];
     if let Some(Constant { value }) = instruction.op.as_any().downcast_ref() {
-        return (ty.shape.elements() == 1).then(|| value.to_f64()[0]);
+        return (ty.shape.elements() == 1).then(|| value.to_f64()[0]).filter(|&value| is_exact(ty, value));
     }
     let operands: Vec<f64> =
         instruction.operands.iter().map(|value| known.get(value).copied()).collect::<Option<_>>()?;
@@ -71,10 +71,15 @@ fn splat_value(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: 
             let scalars: Vec<ArrayD<f64>> = operands.iter().map(|&value| ArrayD::from_elem(vec![], value)).collect();
             let result = instruction.op.eval(&scalars, std::slice::from_ref(ty)).swap_remove(0);
             let exact = HostArray::from_f64(ty.clone(), &[wrap(result, ty.dtype).sum()]).ok()?;
-            Some(exact.to_f64()[0])
+            Some(exact.to_f64()[0]).filter(|&value| is_exact(ty, value))
         }
         _ => None,
     }
+}
+
+/// Whether f64 holds the number exactly: it holds all but large 64-bit integers.
+fn is_exact(ty: &TensorType, value: f64) -> bool {
+    !matches!(ty.dtype, DType::I64 | DType::U64) || value.abs() < 2f64.powi(53)
 }
 
 /// A scalar becomes a constant; a filled tensor stays a broadcast, which is small in every form.

@@ -171,7 +171,8 @@ impl Block {
     /// A constant array.
     pub fn constant(&mut self, array: &HostArray) -> Value {
         let ty = array.ty();
-        if ty.shape.elements() == 1 {
+        let exact_in_f64 = !matches!(ty.dtype, DType::I64 | DType::U64);
+        if ty.shape.elements() == 1 && exact_in_f64 {
             return self.splat(ty, array.to_f64()[0]);
         }
         // MLIR packs i1 in bits; bytes are simpler, and XLA folds the conversion.

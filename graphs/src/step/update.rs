@@ -23,7 +23,7 @@ impl Trainer {
             gradients
         } else {
             // One collective over one buffer instead of one per parameter.
-            self.split(self.join(&gradients).all_reduce_mean())
+            self.split(self.join(&gradients).all_reduce_mean(self.config.devices))
         };
         self.apply(phase, state, &gradients)
     }
@@ -32,7 +32,7 @@ impl Trainer {
     /// mean of these vectors over processes is what [`Trainer::update`] takes. Donates nothing.
     pub fn gradients<'t>(&self, phase: Phase, state: &State<Tensor<'t>>, batch: &Batch<Tensor<'t>>) -> Tensor<'t> {
         let flat = self.join(&self.batch_gradients(phase, state, batch));
-        if self.config.devices == 1 { flat } else { flat.all_reduce_mean() }
+        if self.config.devices == 1 { flat } else { flat.all_reduce_mean(self.config.devices) }
     }
 
     /// The state after the update by averaged gradients: donate the state.

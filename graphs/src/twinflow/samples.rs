@@ -56,7 +56,7 @@ fn one_step_sample<'t>(
     z: Tensor<'t>,
     condition: Tensor<'t>,
 ) -> Tensor<'t> {
-    let one = z.trace().full(z.ty_with_shape([z.dim(0)]), 1.0);
+    let one = z.trace().full(z.ty().with_shape([z.dim(0)]), 1.0);
     z - network.velocity(live, z, one, one.zeros_like(), condition)
 }
 

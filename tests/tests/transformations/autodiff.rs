@@ -38,6 +38,16 @@ fn integer_arguments_have_zero_derivatives_and_do_not_disturb() {
 }
 
 #[test]
+fn tangents_of_integers_count_nothing() {
+    let inputs = [HostArray::scalar(2.0), HostArray::scalar(3i32), HostArray::scalar(1.0), HostArray::scalar(1i32)];
+    let program = traced(&types(&inputs), |x| {
+        let (point, tangent) = ((x[0], x[1]), (x[2], x[3]));
+        vec![jvp(&point, &tangent, |(x, n)| x * n.convert(DType::F64)).1]
+    });
+    assert_eq!(xla::run_checked(&program, &inputs, Tolerance::Exact).concat(), [3.0]);
+}
+
+#[test]
 fn gradients_can_be_derived_again() {
     // Of the gradient's product with a vector: a Hessian-vector product.
     checked_gradient(&arrays(&[&[3, 4], &[4, 5], &[5], &[5, 2]]), |x| {
@@ -65,9 +75,7 @@ fn forward_over_reverse_equals_reverse_over_reverse() {
 
 #[test]
 fn third_derivatives_of_a_power() {
-    let program = traced(&types(&arrays(&[&[]])), |x| {
-        vec![grad(&x[0], |x| grad(&x, |x| grad(&x, |x| x * x * x * x)))]
-    });
+    let program = traced(&types(&arrays(&[&[]])), |x| vec![grad(&x[0], |x| grad(&x, |x| grad(&x, |x| x * x * x * x)))]);
     let outputs = xla::run_checked(&program, &[HostArray::scalar(1.5)], Tolerance::F64);
     Tolerance::F64.assert(&outputs[0], &[24.0 * 1.5]);
 }

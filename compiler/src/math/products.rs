@@ -1,0 +1,46 @@
+//! Products of tensors.
+
+use twinflow_array::DType;
+
+use crate::{
+    ops::dot_general::{DotDims, DotGeneral},
+    trace::Tensor,
+};
+
+impl<'t> Tensor<'t> {
+    /// `[.., m, k] x [.., k, n] -> [.., m, n]`: leading dims are equal, or the right operand has two dims only.
+    #[track_caller]
+    pub fn matmul(self, other: Tensor<'t>) -> Tensor<'t> {
+        self.matmul_in(other, None)
+    }
+
+    /// [`Tensor::matmul`], multiplied in `compute` and summed in the operands' type.
+    #[track_caller]
+    pub fn matmul_in(self, other: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+        let (left, right) = (self.rank(), other.rank());
+        let batch: Vec<usize> = if right > 2 { (0..right - 2).collect() } else { Vec::new() };
+        if left < 1 || right < 2 || (right > 2 && left != right) {
+            let message = format!("{} and {} cannot be multiplied as matrices", self.ty(), other.ty());
+            self.trace().fail("matmul", message);
+        }
+        let dims = DotDims {
+            lhs_contract: vec![left - 1],
+            rhs_contract: vec![right - 2],
+            lhs_batch: batch.clone(),
+            rhs_batch: batch,
+        };
+        self.dot_general_in(other, dims, compute)
+    }
+
+    /// The product over any pairing of dims.
+    #[track_caller]
+    pub fn dot_general(self, other: Tensor<'t>, dims: DotDims) -> Tensor<'t> {
+        self.dot_general_in(other, dims, None)
+    }
+
+    /// [`Tensor::dot_general`], multiplied in `compute` and summed in the operands' type.
+    #[track_caller]
+    pub fn dot_general_in(self, other: Tensor<'t>, dims: DotDims, compute: Option<DType>) -> Tensor<'t> {
+        self.apply(DotGeneral { dims, compute }, [self, other])
+    }
+}
