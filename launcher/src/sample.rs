@@ -6,7 +6,7 @@ use twinflow_graphs::flow::{SampleConfig, SampleStyle};
 
 use crate::{
     cli::{SampleArgs, Style},
-    commands::open_checkpoint,
+    commands::{open_checkpoint, print_line},
     config::Config,
     devices::Devices,
     said::Said,
@@ -51,8 +51,7 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
             samples.write_hdf5(&args.out, &attributes)?;
         }
     }
-    println!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count);
-    Ok(())
+    print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))
 }
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {

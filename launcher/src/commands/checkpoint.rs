@@ -5,6 +5,7 @@ use std::path::Path;
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
 
+use super::print_line;
 use crate::cli::{CheckpointCommand, ExportArgs};
 use crate::said::Said;
 
@@ -14,11 +15,10 @@ use crate::said::Said;
 /// What reading or writing met; a damaged checkpoint.
 pub fn checkpoint(command: &CheckpointCommand) -> Result<()> {
     match command {
-        CheckpointCommand::Info { checkpoint } => println!("{}", open(checkpoint)?.info()),
-        CheckpointCommand::Verify { checkpoint } => verify(checkpoint)?,
-        CheckpointCommand::Export(args) => export(args)?,
+        CheckpointCommand::Info { checkpoint } => print_line(open(checkpoint)?.info()),
+        CheckpointCommand::Verify { checkpoint } => verify(checkpoint),
+        CheckpointCommand::Export(args) => export(args),
     }
-    Ok(())
 }
 
 /// The checkpoint that a path means: itself, or the newest valid one of a folder or a run.
@@ -46,11 +46,11 @@ fn verify(path: &Path) -> Result<()> {
     for file in &files {
         match checkpoints::verify(file) {
             Ok(report) => {
-                println!("{report}");
+                print_line(&report)?;
                 damaged += usize::from(!report.damaged.is_empty());
             }
             Err(error) => {
-                println!("{}: DAMAGED: {error}", file.display());
+                print_line(format_args!("{}: DAMAGED: {error}", file.display()))?;
                 damaged += 1;
             }
         }
@@ -66,6 +66,5 @@ fn export(args: &ExportArgs) -> Result<()> {
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
     let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).said()?;
-    println!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes);
-    Ok(())
+    print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use miette::{Result, miette};
 use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx};
 
+use super::print_line;
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
 use crate::said::Said;
 
@@ -27,9 +28,7 @@ pub fn data(command: &DataCommand) -> Result<()> {
         DataCommand::Import(args) => import(args),
         DataCommand::Info { file } => {
             // The checksums are compared on opening, so what is printed is also intact.
-            println!("{}", Dataset::open(file, Verify::Yes).said()?.info());
-            println!("checksums agree");
-            Ok(())
+            print_line(format_args!("{}\nchecksums agree", Dataset::open(file, Verify::Yes).said()?.info()))
         }
     }
 }
@@ -55,8 +54,7 @@ fn import(args: &ImportArgs) -> Result<()> {
             .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
     }
     let info = import_idx(&import.images, &import.labels, &args.out, &import.metadata).said()?;
-    println!("{info}");
-    Ok(())
+    print_line(info)
 }
 
 fn fashion_mnist(folder: &Path) -> Result<Import> {

@@ -7,6 +7,7 @@ use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::{TraceError, Traced};
 use twinflow_graphs::step::{Phase, Trainer};
 
+use super::print_line;
 use crate::{
     cli::{GraphArgs, GraphFormat, ProgramName},
     config::Config,
@@ -37,7 +38,7 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     for name in args.program.map_or(ALL.to_vec(), |name| vec![name]) {
         let text = text(&trainer, &config, name, args.format).said()?;
         match &args.out {
-            None => println!("{text}"),
+            None => print_line(text)?,
             Some(folder) => write(folder, name, args.format, &text)?,
         }
     }
@@ -72,8 +73,7 @@ fn write(folder: &Path, name: ProgramName, format: GraphFormat, text: &str) -> R
     let path = folder.join(format!("{}.{ending}", file_name(name)));
     make_parent(&path)?;
     std::fs::write(&path, text).map_err(|error| miette::miette!("cannot write {}: {error}", path.display()))?;
-    println!("{} ({} lines)", path.display(), text.lines().count());
-    Ok(())
+    print_line(format_args!("{} ({} lines)", path.display(), text.lines().count()))
 }
 
 fn file_name(name: ProgramName) -> &'static str {

@@ -61,14 +61,19 @@ fn draw(path: &Path, title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> Result<
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("step")
-        .y_label_formatter(&|y| format!("{y:.2e}"))
+        .y_label_formatter(&|y| format!("{y}"))
         .draw()?;
     for (i, (name, points)) in curves.iter().enumerate() {
         let color = Palette99::pick(i).stroke_width(2);
         let line = chart.draw_series(LineSeries::new(points.iter().copied(), color))?;
         line.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     root.present()?;
     Ok(())
 }

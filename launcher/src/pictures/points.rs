@@ -6,7 +6,10 @@ use plotters::prelude::*;
 
 use super::{PictureError, register_font};
 
-/// Writes points `[n, 2]` as a picture of the square from -`extent` to `extent`, coloured by label.
+/// Half the side of the frame. It is fixed, so that the pictures of a run are comparable; the toy sets lie within -1..1.
+const EXTENT: f32 = 1.6;
+
+/// Writes points `[n, 2]` as a picture, coloured by label; those outside the frame are left out.
 ///
 /// # Errors
 /// [`PictureError`] if the file cannot be written.
@@ -16,8 +19,7 @@ pub fn draw_points(path: &Path, points: &[f32], labels: &[i32], title: &str) -> 
 }
 
 fn draw(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), Box<dyn std::error::Error>> {
-    // A fixed frame makes the pictures of a run comparable; the toy sets lie within -1 .. 1.
-    let extent = -1.6f32..1.6f32;
+    let extent = -EXTENT..EXTENT;
     let root = BitMapBackend::new(path, (480, 500)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -27,7 +29,7 @@ fn draw(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), 
         .y_label_area_size(32)
         .build_cartesian_2d(extent.clone(), extent)?;
     chart.configure_mesh().light_line_style(TRANSPARENT).draw()?;
-    let dots = points.chunks_exact(2).zip(labels).filter(|(point, _)| point.iter().all(|x| x.is_finite()));
+    let dots = points.chunks_exact(2).zip(labels).filter(|(point, _)| point.iter().all(|x| x.abs() < EXTENT));
     chart.draw_series(dots.map(|(point, label)| {
         let color = Palette99::pick(*label as usize).mix(0.7);
         Circle::new((point[0], point[1]), 2, color.filled())

@@ -66,7 +66,10 @@ impl Job {
         let mut length = bytes.len() as u64;
         root.broadcast_into(&mut length);
         bytes.resize(length as usize, 0);
-        root.broadcast_into(&mut bytes[..]);
+        // Open MPI refuses an empty buffer.
+        if length > 0 {
+            root.broadcast_into(&mut bytes[..]);
+        }
         bytes
     }
 
