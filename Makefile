@@ -56,3 +56,7 @@ test: setup ## format, lints, documentation, all tests
 .PHONY: docs
 docs: setup ## the API documentation, in target/doc
 	cargo doc --workspace --no-deps
+
+.PHONY: depth
+depth: setup ## compile time and memory of a DiT's step against its depth (docs/depth.md)
+	cargo run --release --package twinflow-tests --example depth

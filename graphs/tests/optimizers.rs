@@ -28,8 +28,7 @@ fn trained(config: &OptimizerConfig, steps: u64, gradient: impl Fn(u64) -> [f64;
     };
     let inputs = (to_params(&START), (0..steps).map(|step| to_params(&gradient(step))).collect::<Vec<_>>());
     let state = optimizer.init(&spec());
-    let outputs = support::run(&(inputs, state), |((mut params, gradients), mut state)| {
-        let trace = state.updates.trace();
+    let outputs = support::run(&(inputs, state), |trace, ((mut params, gradients), mut state)| {
         let mut outputs = Vec::new();
         for (step, gradient) in gradients.iter().enumerate() {
             let step = trace.scalar(twinflow_array::DType::U32, step as f64);
@@ -100,7 +99,7 @@ fn update_rules_match_plain_loops() {
     for kind in [OptimizerKind::AdamW, OptimizerKind::RAdam, OptimizerKind::Sgd] {
         let config = config(kind);
         let actual = trained(&config, 12, gradient);
-        assert_close(&actual[11], &reference(&config, 12), 1e-9);
+        assert_close(&actual[11], &reference(&config, 12), 1e-6);
     }
 }
 
@@ -122,6 +121,6 @@ fn schedule_warms_up_and_falls_by_half_a_cosine() {
         ..Default::default()
     };
     let steps = HostArray::from_slice([6], &[0u32, 3, 4, 8, 12, 20]).unwrap();
-    let rates = support::run(&steps, |steps| vec![config.learning_rate_at(steps, 12)]).swap_remove(0);
+    let rates = support::run(&steps, |_, steps| vec![config.learning_rate_at(steps, 12)]).swap_remove(0);
     assert_close(rates.as_slice().unwrap(), &[0.25, 1.0, 1.0, 0.55, 0.1, 0.1], 1e-12);
 }

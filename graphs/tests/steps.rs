@@ -64,7 +64,7 @@ fn batch(trainer: &Trainer) -> Batch<HostArray> {
 
 fn flat_gradients(config: &StepConfig, phase: Phase) -> Vec<f64> {
     let trainer = Trainer::new(config.clone()).unwrap();
-    let outputs = support::run(&(state(&trainer), batch(&trainer)), |(state, batch)| {
+    let outputs = support::run(&(state(&trainer), batch(&trainer)), |_, (state, batch)| {
         vec![trainer.gradients(phase, &state, &batch)]
     });
     outputs[0].iter().copied().collect()
@@ -109,7 +109,7 @@ fn processes_make_the_whole_batch() {
             labels: pick(&own.labels, spec.labels),
             rows: pick(&own.rows, spec.rows),
         };
-        let outputs = support::run(&(state(&trainer), own), |(state, batch)| {
+        let outputs = support::run(&(state(&trainer), own), |_, (state, batch)| {
             vec![trainer.gradients(Phase::TwinFlow, &state, &batch)]
         });
         outputs[0].clone()
@@ -141,7 +141,7 @@ fn gradients_reach_every_parameter_of_the_dit() {
 /// The state after one step, and its metrics as (loss, base, adv, rectify, gap, norm, rate, applied).
 fn one_step(trainer: &Trainer, phase: Phase, state: &State<HostArray>, fused: bool) -> (State<HostArray>, Vec<f64>) {
     let inputs = (state.clone(), batch(trainer));
-    let outputs: Vec<ArrayD<f64>> = support::run(&inputs, |(state, batch)| {
+    let outputs: Vec<ArrayD<f64>> = support::run(&inputs, |_, (state, batch)| {
         let (state, metrics) = if fused {
             trainer.step(phase, state, &batch)
         } else {
@@ -151,7 +151,7 @@ fn one_step(trainer: &Trainer, phase: Phase, state: &State<HostArray>, fused: bo
         leaves(&state).into_iter().chain(leaves(&metrics)).copied().collect()
     });
     let count = leaves(state).len();
-    let metrics = outputs[count..].iter().map(ArrayD::sum).collect();
+    let metrics = outputs[count..].iter().map(|metric| metric.sum()).collect();
     (support::arrays(&trainer.state_spec(), &outputs[..count]), metrics)
 }
 
@@ -200,7 +200,8 @@ fn phases_switch_and_the_teacher_starts_as_the_model() {
     let (trained, metrics) = one_step(&trainer, Phase::FlowMatching, &start, true);
     assert_eq!(leaves(&trained.teacher), leaves(&start.teacher));
     assert_eq!(metrics[2..5], [0.0; 3]);
-    let outputs = support::run(&trained, |state| leaves(&trainer.begin_twinflow(state)).into_iter().copied().collect());
+    let outputs =
+        support::run(&trained, |_, state| leaves(&trainer.begin_twinflow(state)).into_iter().copied().collect());
     let switched: State<HostArray> = support::arrays(&trainer.state_spec(), &outputs);
     assert_eq!(switched.phase, HostArray::scalar(1i32));
     assert_eq!(leaves(&switched.teacher), leaves(&trained.params));

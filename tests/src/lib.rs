@@ -2,6 +2,7 @@
 
 pub mod gradients;
 pub mod tolerance;
+pub mod trainers;
 pub mod values;
 pub mod xla;
 

@@ -1,7 +1,7 @@
 //! The flow-matching loss (Lipman et al. 2023).
 
 use twinflow_array::{Shape, Tree};
-use twinflow_compiler::{Tensor, random::Key};
+use twinflow_compiler::{Key, Tensor};
 
 use crate::{
     Params,
@@ -26,9 +26,9 @@ impl<'t> FlowDraws<Tensor<'t>> {
     pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, config: &FlowConfig) -> Self {
         let [a, b, _] = config.time_distribution;
         FlowDraws {
-            time: BetaTable::new(a, b).quantile(Draw::Time.uniform(key, rows)),
-            noise: Draw::Noise.normal(key, rows, sample),
-            null_class: Draw::NullClass.uniform(key, rows),
+            time: BetaTable::new(a, b).quantile(Draw::TIME.uniform(key, rows)),
+            noise: Draw::NOISE.normal(key, rows, sample),
+            null_class: Draw::NULL_CLASS.uniform(key, rows),
         }
     }
 }

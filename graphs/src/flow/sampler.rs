@@ -2,7 +2,7 @@
 //! their number (UCGM, arXiv 2505.07447).
 
 use twinflow_array::{DType, HostArray, Tree};
-use twinflow_compiler::{Tensor, Trace, random::Key, scan};
+use twinflow_compiler::{Key, Tensor, Trace, scan};
 
 use crate::{
     Params,
@@ -139,7 +139,7 @@ impl<'t> Sampler<'_, 't> {
         let sample = estimate.shape()[1..].into();
         let fresh = match self.noise {
             Noise::Given(of_steps) => of_steps.take(step.number),
-            Noise::Drawn { key, rows } => Draw::SampleNoise.normal(key.fold_in(step.number), rows, &sample),
+            Noise::Drawn { key, rows } => Draw::SAMPLE_NOISE.normal(key.fold_in(step.number), rows, &sample),
         };
         estimate * (1.0 - ratio).sqrt() + fresh * ratio.sqrt()
     }

@@ -1,7 +1,7 @@
 //! Gradients of a batch.
 
 use twinflow_array::{DType, Shape, Tree, map};
-use twinflow_compiler::{Tensor, concatenate, random::Key, scan, value_and_grad};
+use twinflow_compiler::{Key, Tensor, concatenate, scan, value_and_grad};
 
 use crate::{
     LossTerms, Params,

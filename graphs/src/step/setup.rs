@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, HostArray, TensorType};
-use twinflow_compiler::{Tensor, random::Key};
+use twinflow_compiler::{Key, Tensor};
 
 use crate::{
     ConfigError, Init, LossTerms, Params,
@@ -175,7 +175,7 @@ impl Trainer {
         key: Tensor<'t>,
     ) -> Tensor<'t> {
         let key = Key::from_tensor(key);
-        let z = Draw::SampleStart.normal(key, rows, &self.config.sample.into());
+        let z = Draw::SAMPLE_START.normal(key, rows, &self.config.sample.into());
         sample(self.network(), config, params, z, labels, Noise::Drawn { key, rows }).last
     }
 

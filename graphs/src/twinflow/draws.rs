@@ -1,7 +1,7 @@
 //! The random numbers of one TwinFlow step.
 
 use twinflow_array::{Shape, Tree};
-use twinflow_compiler::{Tensor, random::Key};
+use twinflow_compiler::{Key, Tensor};
 
 use crate::{
     flow::BetaTable,
@@ -43,15 +43,15 @@ impl<'t> TwinFlowDraws<Tensor<'t>> {
         let [a, b, _] = config.time_distribution;
         let of_part = |part: Part| take_rows(rows, &parts.range(part));
         TwinFlowDraws {
-            time: BetaTable::new(a, b).quantile(Draw::Time.uniform(key, rows)),
-            any_target: Draw::AnyTarget.uniform(key, rows),
-            mul_target: Draw::MulTarget.uniform(key, rows),
-            image_free: config.image_free.then(|| Draw::ImageFree.normal(key, rows, sample)),
-            fake: (parts.adv > 0).then(|| Draw::Fake.normal(key, of_part(Part::Adv), sample)),
-            noise: Draw::Noise.normal(key, rows, sample),
+            time: BetaTable::new(a, b).quantile(Draw::TIME.uniform(key, rows)),
+            any_target: Draw::ANY_TARGET.uniform(key, rows),
+            mul_target: Draw::MUL_TARGET.uniform(key, rows),
+            image_free: config.image_free.then(|| Draw::IMAGE_FREE.normal(key, rows, sample)),
+            fake: (parts.adv > 0).then(|| Draw::FAKE.normal(key, of_part(Part::Adv), sample)),
+            noise: Draw::NOISE.normal(key, rows, sample),
             rectify: config.rectifies(parts).then(|| RectifyDraws {
-                noise: Draw::RectifyNoise.normal(key, of_part(Part::E2e), sample),
-                time: Draw::RectifyTime.uniform(key, of_part(Part::E2e)),
+                noise: Draw::RECTIFY_NOISE.normal(key, of_part(Part::E2e), sample),
+                time: Draw::RECTIFY_TIME.uniform(key, of_part(Part::E2e)),
             }),
         }
     }

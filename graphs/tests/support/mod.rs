@@ -2,17 +2,17 @@
 
 use ndarray::ArrayD;
 use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves, map, unflatten};
-use twinflow_compiler::{Tensor, interpreter::interpret, trace};
+use twinflow_compiler::{Tensor, Trace, interpreter::interpret, trace};
 
-/// The outputs of `f` for these inputs.
+/// The outputs of `f` for these inputs. `f` gets the trace as well: it names the lifetime of the tensors.
 pub fn run<T: Tree<Leaf = HostArray>>(
     inputs: &T,
-    f: impl for<'t> FnOnce(T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
+    f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
 ) -> Vec<ArrayD<f64>> {
     let (program, _) = trace(|trace| {
         let root = ParamPath::root();
         let inputs = inputs.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
-        trace.outputs("", &f(inputs))
+        trace.outputs("", &f(trace, inputs))
     })
     .unwrap_or_else(|error| panic!("{error}"));
     let values: Vec<_> = leaves(inputs).into_iter().map(HostArray::to_f64_array).collect();

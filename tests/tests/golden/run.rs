@@ -1,23 +1,37 @@
-//! Running traced functions on host arrays.
+//! Running traced functions on XLA.
 
-use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves};
-use twinflow_compiler::{Tensor, interpreter::interpret, trace};
+use twinflow_array::{HostArray, ParamPath, Tree, leaves};
+use twinflow_compiler::{Tensor, Trace, trace};
+use twinflow_pjrt::{Arg, Buffer, CompileOptions, Executable};
+use twinflow_tests::xla;
 
-/// The outputs of `f` for these inputs.
-pub fn run<T: Tree<Leaf = HostArray>>(
-    inputs: &T,
-    f: impl for<'t> FnOnce(T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
-) -> Vec<HostArray> {
-    let (program, outputs) = trace(|trace| {
-        let root = ParamPath::root();
-        let inputs = inputs.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
-        trace.outputs("", &f(inputs))
-    })
-    .unwrap_or_else(|error| panic!("{error}"));
-    let values: Vec<_> = leaves(inputs).into_iter().map(HostArray::to_f64_array).collect();
-    let results = interpret(&program, &values);
-    let array = |(ty, value): (&TensorType, ndarray::ArrayD<f64>)| {
-        HostArray::from_f64(ty.clone(), &value.iter().copied().collect::<Vec<_>>()).unwrap()
-    };
-    outputs.iter().zip(results).map(array).collect()
+/// A function compiled for inputs of certain types.
+pub struct Compiled(Executable);
+
+impl Compiled {
+    /// Compiles `f` for inputs like these, which are not read. `f` gets the trace as well: it names the lifetime of the
+    /// tensors.
+    pub fn new<T: Tree<Leaf = HostArray>>(
+        inputs: &T,
+        f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
+    ) -> Self {
+        let traced = trace(|trace| {
+            let root = ParamPath::root();
+            let inputs = inputs.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
+            trace.outputs("", &f(trace, inputs));
+        });
+        let (program, ()) = traced.unwrap_or_else(|error| panic!("{error}"));
+        let options = CompileOptions::default().with_override("xla_backend_optimization_level", 0i64);
+        let executable = xla::client().compile(&xla::stablehlo(&program), &options);
+        Compiled(executable.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The outputs.
+    pub fn run<T: Tree<Leaf = HostArray>>(&self, inputs: &T) -> Vec<HostArray> {
+        let device = &xla::client().devices()[0];
+        let buffers: Vec<Buffer> =
+            leaves(inputs).into_iter().map(|array| Buffer::from_host(device, array).unwrap()).collect();
+        let outputs = self.0.execute(vec![buffers.iter().map(Arg::Keep).collect()]).unwrap().remove(0);
+        outputs.iter().map(|output| output.to_host().unwrap()).collect()
+    }
 }

@@ -11,7 +11,7 @@ use twinflow_graphs::{
 use crate::{
     file,
     network::GoldenNetwork,
-    run::run,
+    run::Compiled,
     tolerance::{Tolerance, assert_near},
 };
 
@@ -32,11 +32,12 @@ fn compare_trajectory(name: &str, case: &Group, params: &Params<HostArray>) {
     let (z, condition) = (file::required(case, "z"), file::required(case, "c"));
     let noise = noise(case, config.nfe, z.ty());
     let inputs = (params.clone(), vec![z, condition, noise]);
-    let outputs = run(&inputs, |(params, inputs)| {
+    let compiled = Compiled::new(&inputs, |_, (params, inputs)| {
         let [z, condition, noise] = inputs[..] else { unreachable!("three inputs") };
         let samples = sample(&GoldenNetwork, &config, &params, z, condition, Noise::Given(noise));
         vec![samples.trajectory, samples.last]
     });
+    let outputs = compiled.run(&inputs);
     let golden = file::required(case, "samples");
     let rows = golden.to_f64().chunks(inputs.1[0].ty().shape.elements()).map(<[f64]>::to_vec).collect::<Vec<_>>();
     let golden_last = HostArray::from_f64(outputs[1].ty().clone(), rows.last().unwrap()).unwrap();
