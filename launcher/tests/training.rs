@@ -104,6 +104,30 @@ fn ranks_fail_together_with_one_message() {
 }
 
 #[test]
+fn a_failure_on_one_rank_ends_the_whole_job() {
+    let place = Place::new();
+    let arguments = format!(
+        "-n 2 {} train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000 \
+         --set train.checkpoint_every=20",
+        env!("CARGO_BIN_EXE_twinflow-xla")
+    );
+    let mut command = std::process::Command::new("mpirun");
+    command.args(arguments.split_whitespace()).current_dir(place.path("."));
+    let child = with_mpi_settings(&mut command).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while !place.path("r/metrics.jsonl").exists() || place.metrics("r").len() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(120), "no steps");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Rank 0 alone saves, so it alone fails.
+    std::fs::rename(place.path("r/checkpoints"), place.path("gone")).unwrap();
+    let broken = Instant::now();
+    let ran = ran(child.wait_with_output().unwrap()).refused(&["rank 0:", "ending the job on all 2 ranks"]);
+    assert_eq!(ran.code, Some(70));
+    assert!(broken.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
 fn a_signal_saves_and_the_run_goes_on_later() {
     let place = Place::new();
     let long = "train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000";

@@ -60,16 +60,19 @@ impl<'a> Engine<'a> {
         &self.states[0]
     }
 
-    /// Makes ready for a phase: compiles its programs, unless they are there.
+    /// Whether the programs of a phase are compiled.
+    pub fn is_ready_for(&self, phase: Phase) -> bool {
+        matches!(&self.programs, Some((ready, _)) if *ready == phase)
+    }
+
+    /// Compiles the programs of a phase.
     ///
     /// # Errors
     /// What tracing and compiling met.
     pub fn prepare(&mut self, phase: Phase) -> Result<()> {
-        if !matches!(&self.programs, Some((prepared, _)) if *prepared == phase) {
-            // The old programs go first, so that the memory never holds both.
-            self.programs = None;
-            self.programs = Some((phase, self.compile(phase)?));
-        }
+        // The old programs go first, so that the memory never holds both.
+        self.programs = None;
+        self.programs = Some((phase, self.compile(phase)?));
         Ok(())
     }
 

@@ -68,7 +68,10 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
             engine.begin_twinflow()?;
             in_phase = Phase::TwinFlow as i32;
         }
-        engine.prepare(phase)?;
+        if !engine.is_ready_for(phase) {
+            observers.progress.say(&format!("compiling the {} step ...", phase_name(phase)));
+            engine.prepare(phase)?;
+        }
         let batch = batches::upload(&loader.next_batch().said()?, step, plan.global_batch(), devices.all())?;
         let outcome = engine.step(batch)?;
         // Signals reach the ranks at different times; all stop after the same step.
