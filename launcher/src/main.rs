@@ -1,1 +1,56 @@
-fn main() {}
+//! `twinflow-xla`: one-step generators by TwinFlow, on any XLA device, under MPI.
+
+mod cli;
+mod commands;
+mod config;
+mod data_source;
+mod devices;
+mod logging;
+mod metrics;
+mod pictures;
+mod programs;
+mod run_folder;
+mod said;
+mod sample;
+mod sample_file;
+mod sampler;
+mod train;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    quiet_xla();
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Train(_)) {
+        logging::start(None, 0, true);
+    }
+    let done = match &command {
+        Command::Train(args) => return if train::train(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Command::Sample(args) => sample::sample(args),
+        Command::Data(command) => commands::data(command),
+        Command::Checkpoint(command) => commands::checkpoint(command),
+        Command::Graph(args) => commands::graph(args),
+        Command::Doctor(args) => commands::doctor(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            eprintln!("{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// XLA's libraries log their start to standard error at level 0; the user's own setting wins.
+fn quiet_xla() {
+    const LEVEL: &str = "TF_CPP_MIN_LOG_LEVEL";
+    if std::env::var_os(LEVEL).is_none() {
+        // SAFETY: this is the first thing that main does; there is no other thread that could read the environment.
+        unsafe { std::env::set_var(LEVEL, "1") };
+    }
+}

@@ -1,0 +1,289 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns a flow-matching image model into a one-step generator by TwinFlow, on any XLA device.
+#[derive(Debug, Parser)]
+#[command(name = "twinflow-xla", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "First time here? `twinflow-xla doctor` says what is installed, `twinflow-xla train` runs the \
+                        quickstart, and `mpirun -n 2 twinflow-xla train` shares it between two processes.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model: flow matching first, then TwinFlow
+    ///
+    /// Writes a run folder (by default runs/NAME) with config.toml, metrics.jsonl, checkpoints/ and samples/.
+    /// Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint and exit; --resume goes on from there.
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla train\n  \
+        mpirun -n 2 twinflow-xla train --config configs/fashion-mnist.toml --set train.steps=4000\n  \
+        twinflow-xla train --resume runs/fashion-mnist")]
+    Train(TrainArgs),
+    /// Make pictures with a trained model
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla sample --checkpoint runs/quickstart --nfe 1 --out one-step.png\n  \
+        twinflow-xla sample --checkpoint runs/quickstart/checkpoints --labels 0,1,2 --count 100 --out samples.h5")]
+    Sample(SampleArgs),
+    /// Bring datasets into the HDF5 layout that training reads, and look into them
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Look into, check and export checkpoints
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
+    /// Write the programs that a config compiles to
+    Graph(GraphArgs),
+    /// Say what is installed and working here, and what to do about what is not
+    Doctor(DoctorArgs),
+}
+
+/// Where a config comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// TOML file with the settings; without it the quickstart's (configs/quickstart.toml) are used
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Change one setting, e.g. train.steps=2000; may be given several times
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The settings of a new run, or changes to those of a resumed one.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Go on with the run in this folder, from its newest valid checkpoint
+    #[arg(long, value_name = "RUN", conflicts_with = "config")]
+    pub resume: Option<PathBuf>,
+}
+
+/// Arguments of `sample`.
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// A checkpoint file, or a folder of them (or a run folder): then the newest valid one
+    #[arg(long, value_name = "C")]
+    pub checkpoint: PathBuf,
+    /// Network calls per picture [default: the checkpoint's config, sample.nfe]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub nfe: Option<u32>,
+    /// How the calls are placed: few (1-2 calls), any (4-8), mul (30 and more) [default: sample.style]
+    #[arg(long, value_enum)]
+    pub style: Option<Style>,
+    /// Classes to draw, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    pub labels: Vec<u32>,
+    /// Pictures per label
+    #[arg(long, value_name = "M", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Seed of the noise; equal seeds give equal pictures
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Which of the checkpoint's weights to use
+    #[arg(long, value_enum, default_value_t = Weights::Ema)]
+    pub weights: Weights,
+    /// A picture (.png: a row per label) or an HDF5 file (.h5: `images` u8 [n, height, width, channels], `labels`)
+    #[arg(long, value_name = "FILE", default_value = "samples.png")]
+    pub out: PathBuf,
+    /// Changes to the checkpoint's settings, e.g. sample.stochastic_ratio=0.8 or device.platform=cuda
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Placement of sampling steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    /// Every call aims at the clean picture.
+    Few,
+    /// Every call aims at the next time.
+    Any,
+    /// Every call gives the velocity at its own time.
+    Mul,
+}
+
+/// The weights in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// The moving average kept for sampling
+    Ema,
+    /// The weights as trained
+    Params,
+    /// The teacher's moving average
+    Teacher,
+}
+
+impl Weights {
+    /// The prefix of these weights' names in a checkpoint.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Weights::Ema => "ema",
+            Weights::Params => "params",
+            Weights::Teacher => "teacher",
+        }
+    }
+}
+
+/// `data` subcommands.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Convert a dataset to HDF5
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla data import --from-debian fashion-mnist --out datasets/fashion-mnist.h5\n  \
+        twinflow-xla data import --kind idx --images train-images-idx3-ubyte.gz \\\n      \
+        --labels train-labels-idx1-ubyte.gz --name digits --out datasets/digits.h5")]
+    Import(ImportArgs),
+    /// Show what a dataset holds and whether its checksums agree
+    Info {
+        /// An HDF5 dataset
+        file: PathBuf,
+    },
+}
+
+/// Arguments of `data import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Format of the source files
+    #[arg(long, value_enum, default_value_t = ImportKind::Idx)]
+    pub kind: ImportKind,
+    /// Image file, gzipped or not
+    #[arg(long, value_name = "FILE", required_unless_present = "from_debian")]
+    pub images: Option<PathBuf>,
+    /// Label file, gzipped or not
+    #[arg(long, value_name = "FILE", required_unless_present = "from_debian")]
+    pub labels: Option<PathBuf>,
+    /// A dataset that a Debian package installs (apt install dataset-NAME); stands for --images and --labels
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["images", "labels"])]
+    pub from_debian: Option<DebianDataset>,
+    /// Name written into the file [default: the output's file name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Number of classes; labels reach from 0 to one less
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub classes: u32,
+    /// The HDF5 file to write
+    #[arg(long, value_name = "FILE.h5")]
+    pub out: PathBuf,
+}
+
+/// Formats that `data import` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportKind {
+    /// MNIST's format
+    Idx,
+}
+
+/// Datasets that Debian packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DebianDataset {
+    /// 60,000 pictures of clothing, 28x28, ten classes
+    FashionMnist,
+}
+
+/// `checkpoint` subcommands.
+#[derive(Debug, Subcommand)]
+pub enum CheckpointCommand {
+    /// List a checkpoint's step, parameters and shapes
+    Info {
+        /// A checkpoint file or a folder of them
+        checkpoint: PathBuf,
+    },
+    /// Check every checksum
+    Verify {
+        /// A checkpoint file or a folder of them
+        checkpoint: PathBuf,
+    },
+    /// Write plain weights for other programs
+    Export(ExportArgs),
+}
+
+/// Arguments of `checkpoint export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A checkpoint file, or a folder of them: then the newest valid one
+    pub checkpoint: PathBuf,
+    /// Where to: .safetensors or .h5
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Which weights
+    #[arg(long, value_enum, default_value_t = Weights::Ema)]
+    pub weights: Weights,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// The settings whose programs to show.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which program; without it all of them
+    #[arg(long, value_enum)]
+    pub program: Option<ProgramName>,
+    /// stablehlo: what XLA gets; program: a listing for people
+    #[arg(long, value_enum, default_value_t = GraphFormat::Stablehlo)]
+    pub format: GraphFormat,
+    /// Folder for the files; without it the text goes to standard output
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// The programs of a config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgramName {
+    /// A whole flow-matching step
+    FlowStep,
+    /// The change of the state between the phases
+    BeginTwinflow,
+    /// A whole TwinFlow step
+    TwinflowStep,
+    /// Gradients of a TwinFlow step, before MPI averages them
+    Gradients,
+    /// The optimizer's update from averaged gradients
+    Update,
+    /// Pictures from noise
+    Sample,
+}
+
+/// Formats of `graph`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// StableHLO text
+    Stablehlo,
+    /// A readable listing
+    Program,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The settings to check against.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn labels_are_a_list_and_zero_calls_are_refused() {
+        let parse =
+            |nfe| Cli::try_parse_from(["twinflow-xla", "sample", "--checkpoint", "c", "--labels", "0,2", "--nfe", nfe]);
+        let Command::Sample(args) = parse("2").unwrap().command else { panic!("sample expected") };
+        assert_eq!((args.labels, args.nfe), (vec![0, 2], Some(2)));
+        assert!(parse("0").is_err());
+    }
+}

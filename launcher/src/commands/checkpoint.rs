@@ -1,0 +1,70 @@
+//! `checkpoint info`, `verify` and `export`.
+
+use std::path::Path;
+
+use miette::{Result, miette};
+use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
+
+use super::print_line;
+use crate::cli::{CheckpointCommand, ExportArgs};
+use crate::said::Said;
+
+/// Runs `checkpoint`.
+///
+/// # Errors
+/// What reading or writing met; a damaged checkpoint.
+pub fn checkpoint(command: &CheckpointCommand) -> Result<()> {
+    match command {
+        CheckpointCommand::Info { checkpoint } => print_line(open(checkpoint)?.info()),
+        CheckpointCommand::Verify { checkpoint } => verify(checkpoint),
+        CheckpointCommand::Export(args) => export(args),
+    }
+}
+
+/// The checkpoint that a path means: itself, or the newest valid one of a folder or a run.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub fn open(path: &Path) -> Result<Checkpoint> {
+    Checkpoint::open(checkpoints::resolve(path).said()?).said()
+}
+
+/// Of a folder every file is checked, so that damage to an older one shows too.
+fn verify(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Err(miette!("there is nothing at {}", path.display()));
+    }
+    let folder = if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_owned() };
+    let files = match folder.is_dir() {
+        true => checkpoints::list(&folder).said()?.into_iter().map(|(_, file)| file).collect(),
+        false => vec![folder.clone()],
+    };
+    if files.is_empty() {
+        return Err(miette!("no checkpoint in {}", folder.display()));
+    }
+    let mut damaged = 0;
+    for file in &files {
+        match checkpoints::verify(file) {
+            Ok(report) => {
+                print_line(&report)?;
+                damaged += usize::from(!report.damaged.is_empty());
+            }
+            Err(error) => {
+                print_line(format_args!("{}: DAMAGED: {error}", file.display()))?;
+                damaged += 1;
+            }
+        }
+    }
+    if damaged == 0 { Ok(()) } else { Err(miette!("{damaged} of {} checkpoints are damaged", files.len())) }
+}
+
+fn export(args: &ExportArgs) -> Result<()> {
+    let format = match args.out.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => Format::Safetensors,
+        Some("h5" | "hdf5") => Format::Hdf5,
+        _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
+    };
+    let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
+    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).said()?;
+    print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
+}

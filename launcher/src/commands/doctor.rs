@@ -1,0 +1,149 @@
+//! `doctor`: what is installed and working here.
+
+use std::{fs, thread::available_parallelism};
+
+use miette::{Result, miette};
+use twinflow_data::{Dataset, Verify};
+
+use crate::{
+    cli::DoctorArgs,
+    config::{Config, DataKind},
+    devices::{self, Devices},
+    run_folder::host,
+    world::{self, World},
+};
+
+/// The answers, one line each.
+struct Report {
+    problems: usize,
+    quiet: bool,
+}
+
+impl Report {
+    fn ok(&self, what: &str, fact: &str) {
+        self.line("ok     ", what, fact);
+    }
+
+    fn problem(&mut self, what: &str, fact: &str, advice: &str) {
+        self.problems += 1;
+        self.line("PROBLEM", what, fact);
+        if !advice.is_empty() {
+            self.line("       ", "", &format!("-> {advice}"));
+        }
+    }
+
+    fn line(&self, state: &str, what: &str, fact: &str) {
+        if !self.quiet {
+            println!("{state}  {what:<12} {fact}");
+        }
+    }
+}
+
+/// Runs `doctor`. Under mpirun every rank takes part and rank 0 answers.
+///
+/// # Errors
+/// A bad config; problems found, which are all named before.
+pub fn doctor(args: &DoctorArgs) -> Result<()> {
+    let config = Config::from_args(&args.config)?;
+    let joined = World::join();
+    let quiet = joined.as_ref().is_ok_and(|world| !world.is_root());
+    let mut report = Report { problems: 0, quiet };
+    machine(&mut report);
+    match &joined {
+        Ok(world) => mpi(&report, world),
+        Err(error) => report.problem(
+            "MPI",
+            &error.to_string(),
+            &miette::Diagnostic::help(error).map_or(String::new(), |help| help.to_string()),
+        ),
+    }
+    accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
+    let (major, minor, patch) = hdf5_metno::library_version();
+    report.ok("HDF5", &format!("library {major}.{minor}.{patch}"));
+    dataset(&mut report, &config);
+    match report.problems {
+        0 => {
+            report.line("", "", "everything that this config needs is here");
+            Ok(())
+        }
+        1 => Err(miette!("1 problem")),
+        n => Err(miette!("{n} problems")),
+    }
+}
+
+fn machine(report: &mut Report) {
+    let cores = available_parallelism().map_or(0, usize::from);
+    report.ok("program", &format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")));
+    report.ok("machine", &format!("{}: {cores} cores for this process, {}", host(), memory()));
+    match locked_memory_limit() {
+        Some(limit) if limit != "unlimited" && devices::has_gpu() => report.problem(
+            "memory lock",
+            &format!("at most {limit} bytes may be locked: RDMA between nodes and pinned GPU transfers need more"),
+            "ulimit -l unlimited, or ask the administrators for memlock unlimited on compute nodes",
+        ),
+        Some(limit) => report.ok("memory lock", &format!("limit {limit}")),
+        None => {}
+    }
+}
+
+fn memory() -> String {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = |name: &str| -> Option<f64> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    match (kilobytes("MemTotal:"), kilobytes("MemAvailable:")) {
+        (Some(total), Some(free)) => format!("{:.0} GB memory, {:.0} GB free", total / 1e6, free / 1e6),
+        _ => "memory unknown".to_owned(),
+    }
+}
+
+/// The soft limit of locked memory, as the kernel says it.
+fn locked_memory_limit() -> Option<String> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|line| line.starts_with("Max locked memory"))?;
+    line.split_whitespace().nth(3).map(str::to_owned)
+}
+
+fn mpi(report: &Report, world: &World) {
+    let library = world::mpi_library().unwrap_or_else(|| "none: built without the feature `mpi`".to_owned());
+    let world_is = match world.size() {
+        1 => "this process is alone (start with mpirun -n N for more)".to_owned(),
+        size => {
+            format!("{size} processes, this is rank {} and number {} on its machine", world.rank(), world.local_rank())
+        }
+    };
+    report.ok("MPI", &format!("{library}; {world_is}"));
+}
+
+fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {
+    let plugin = match devices::plugin(&config.device) {
+        Ok(plugin) => plugin,
+        Err(error) => return report.problem("XLA plugin", &error.to_string(), ""),
+    };
+    let (major, minor) = plugin.api_version();
+    report.ok("XLA plugin", &format!("{} ({}, C API {major}.{minor})", plugin.path().display(), plugin.platform()));
+    match Devices::open(&config.device, local_rank) {
+        Ok(devices) => devices.all().iter().for_each(|device| {
+            let memory = device.memory().and_then(|memory| memory.limit);
+            let memory =
+                memory.map_or(String::new(), |limit| format!(", {:.1} GB for this process", limit as f64 / 1e9));
+            report.ok("device", &format!("{} {}{memory}", device.id(), device.kind()));
+        }),
+        Err(error) => report.problem("device", &error.to_string(), "see the message; device.platform=cpu always works"),
+    }
+}
+
+fn dataset(report: &mut Report, config: &Config) {
+    if config.data.kind != DataKind::Hdf5 {
+        return report.ok("dataset", "made on the spot");
+    }
+    match Dataset::open(&config.data.path, Verify::No) {
+        Ok(dataset) => {
+            let info = dataset.info();
+            let shape = format!("{} x {} x {}", info.height, info.width, info.channels);
+            report.ok("dataset", &format!("{}: {} samples of {shape}", info.path.display(), info.samples));
+        }
+        Err(error) => report.problem("dataset", &error.to_string(), ""),
+    }
+}

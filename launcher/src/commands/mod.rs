@@ -1,0 +1,31 @@
+//! The subcommands that do not train or sample.
+
+mod checkpoint;
+mod data;
+mod doctor;
+mod graph;
+
+pub use checkpoint::{checkpoint, open as open_checkpoint};
+pub use data::data;
+pub use doctor::doctor;
+pub use graph::graph;
+
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write, stdout},
+};
+
+use miette::Result;
+
+use crate::said::Said;
+
+/// Prints a text and a line break; a reader that has gone (`| head`) is no error.
+///
+/// # Errors
+/// Standard output cannot be written, as on a full disk.
+pub fn print_line(text: impl Display) -> Result<()> {
+    match writeln!(stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.said(),
+    }
+}

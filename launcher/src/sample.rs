@@ -1,0 +1,91 @@
+//! `sample`: pictures from a checkpoint.
+
+use miette::{Result, miette};
+use twinflow_array::ParamPath;
+use twinflow_graphs::flow::{SampleConfig, SampleStyle};
+
+use crate::{
+    cli::{SampleArgs, Style},
+    commands::{open_checkpoint, print_line},
+    config::Config,
+    devices::Devices,
+    said::Said,
+    sample_file::{SampleFormat, make_parent},
+    sampler::Sampler,
+};
+
+/// Runs `sample`.
+///
+/// # Errors
+/// Bad arguments, a damaged checkpoint, no usable plugin, a file that cannot be written.
+pub fn sample(args: &SampleArgs) -> Result<()> {
+    let format = SampleFormat::of(&args.out)?;
+    let checkpoint = open_checkpoint(&args.checkpoint)?;
+    let name = format!("the config in {}", checkpoint.path().display());
+    let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
+    config.sample = with_arguments(&config.sample, args);
+    config.sample.validate().said()?;
+    // The devices' share of the batch is training's concern.
+    config.device.devices = 1;
+    let labels = labels(&args.labels, config.data.classes)?;
+    let trainer = config.trainer(1)?;
+    let prefix = ParamPath::from(args.weights.prefix());
+    let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).said()?;
+    let devices = Devices::open(&config.device, 0)?;
+    let sampler = Sampler::new(&trainer, &config.sample, config.data.shape(), &devices)?;
+    let samples = sampler.draw(&params, &labels, args.count as usize, args.seed)?;
+    make_parent(&args.out)?;
+    let step = checkpoint.metadata().step;
+    match format {
+        SampleFormat::Png => samples.write_png(&args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
+        SampleFormat::Hdf5 => {
+            let made_from = checkpoint.path().display().to_string();
+            let attributes = [
+                ("checkpoint", made_from),
+                ("step", step.to_string()),
+                ("nfe", config.sample.nfe.to_string()),
+                ("style", format!("{:?}", config.sample.style).to_lowercase()),
+                ("weights", args.weights.prefix().to_owned()),
+                ("seed", args.seed.to_string()),
+            ];
+            samples.write_hdf5(&args.out, &attributes)?;
+        }
+    }
+    print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))
+}
+
+fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
+    let style = match args.style {
+        None => config.style,
+        Some(Style::Few) => SampleStyle::Few,
+        Some(Style::Any) => SampleStyle::Any,
+        Some(Style::Mul) => SampleStyle::Mul,
+    };
+    SampleConfig { nfe: args.nfe.map_or(config.nfe, |nfe| nfe as usize), style, ..config.clone() }
+}
+
+/// The labels asked for, all if none are.
+fn labels(asked: &[u32], classes: usize) -> Result<Vec<i32>> {
+    if asked.is_empty() {
+        return Ok((0..classes as i32).collect());
+    }
+    match asked.iter().find(|label| **label as usize >= classes) {
+        Some(label) => {
+            Err(miette!("label {label} is out of range: the model knows {classes} classes, 0 to {}", classes - 1))
+        }
+        None => Ok(asked.iter().map(|label| *label as i32).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_default_to_all_and_must_exist() {
+        assert_eq!(labels(&[], 3).unwrap(), [0, 1, 2]);
+        assert_eq!(labels(&[2, 0], 3).unwrap(), [2, 0]);
+        let error = labels(&[1, 10], 10).unwrap_err().to_string();
+        assert_eq!(error, "label 10 is out of range: the model knows 10 classes, 0 to 9");
+    }
+}

@@ -1,0 +1,136 @@
+//! Finished samples on disk: a picture, or an HDF5 file.
+
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, Result};
+use ndarray::{Array1, ArrayView, IxDyn};
+
+use crate::pictures::{draw_grid, draw_points, to_bytes};
+use crate::said::Said;
+
+/// Samples of one kind, in the order of their labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleSet {
+    /// f32 in about `[-1, 1]`, `[n, height, width, channels]`.
+    pub values: Vec<f32>,
+    /// Class of each.
+    pub labels: Vec<i32>,
+    /// Height, width and channels; points in the plane are `[1, 1, 2]`.
+    pub shape: [usize; 3],
+    /// Samples per label.
+    pub per_label: usize,
+}
+
+/// Kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleFormat {
+    /// A picture.
+    Png,
+    /// Arrays.
+    Hdf5,
+}
+
+/// A file name that tells no kind.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("--out {} must end in .png (a picture) or .h5 (arrays `images` and `labels`)", path.display())]
+pub struct UnknownFormat {
+    path: PathBuf,
+}
+
+impl SampleFormat {
+    /// The kind that a file name asks for.
+    ///
+    /// # Errors
+    /// [`UnknownFormat`].
+    pub fn of(path: &Path) -> Result<Self, UnknownFormat> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("png") => Ok(SampleFormat::Png),
+            Some("h5" | "hdf5") => Ok(SampleFormat::Hdf5),
+            _ => Err(UnknownFormat { path: path.to_owned() }),
+        }
+    }
+}
+
+impl SampleSet {
+    /// Whether these are points in the plane, not pictures.
+    fn are_points(&self) -> bool {
+        self.shape == [1, 1, 2]
+    }
+
+    /// Writes a picture: a row per label, or a plot of points.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_png(&self, path: &Path, title: &str) -> Result<()> {
+        if self.are_points() {
+            Ok(draw_points(path, &self.values, &self.labels, title)?)
+        } else {
+            Ok(draw_grid(path, &to_bytes(&self.values), self.shape, self.per_label)?)
+        }
+    }
+
+    /// Writes an HDF5 file: `images` u8 `[n, height, width, channels]` (or `points` f32 `[n, 2]`) and `labels` i32
+    /// `[n]`, with what they were made with as attributes.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_hdf5(&self, path: &Path, attributes: &[(&str, String)]) -> Result<()> {
+        let write = || -> hdf5_metno::Result<()> {
+            let file = hdf5_metno::File::create(path)?;
+            let n = self.labels.len();
+            if self.are_points() {
+                let points = ArrayView::from_shape(IxDyn(&[n, 2]), &self.values).expect("two numbers per point");
+                file.new_dataset_builder().with_data(&points).create("points")?;
+            } else {
+                let [height, width, channels] = self.shape;
+                let bytes = to_bytes(&self.values);
+                let images = ArrayView::from_shape(IxDyn(&[n, height, width, channels]), &bytes);
+                file.new_dataset_builder().with_data(&images.expect("the pixels fill the shape")).create("images")?;
+            }
+            file.new_dataset_builder().with_data(&Array1::from_vec(self.labels.clone())).create("labels")?;
+            for (name, value) in attributes {
+                let text: hdf5_metno::types::VarLenUnicode = value.parse().unwrap_or_default();
+                file.new_attr::<hdf5_metno::types::VarLenUnicode>().create(*name)?.write_scalar(&text)?;
+            }
+            file.flush()
+        };
+        write().map_err(|error| miette::miette!("cannot write {}: {error}", path.display()))
+    }
+}
+
+/// Makes the folder that a file is to be in.
+///
+/// # Errors
+/// The system refuses.
+pub fn make_parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).said(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hdf5_files_hold_bytes_in_the_samples_own_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.h5");
+        let values = vec![-1.0, 0.0, 1.0, 3.0];
+        let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_label: 1 };
+        set.write_hdf5(&path, &[("nfe", "1".into())]).unwrap();
+        let file = hdf5_metno::File::open(&path).unwrap();
+        let images = file.dataset("images").unwrap();
+        assert_eq!(images.shape(), [2, 1, 2, 1]);
+        assert_eq!(images.read_raw::<u8>().unwrap(), [0, 128, 255, 255]);
+        assert_eq!(file.dataset("labels").unwrap().read_raw::<i32>().unwrap(), [4, 7]);
+    }
+
+    #[test]
+    fn only_known_endings_are_taken() {
+        assert_eq!(SampleFormat::of(Path::new("a/b.png")).unwrap(), SampleFormat::Png);
+        let error = SampleFormat::of(Path::new("grid.jpg")).unwrap_err().to_string();
+        assert!(error.contains("grid.jpg must end in .png"), "{error}");
+    }
+}

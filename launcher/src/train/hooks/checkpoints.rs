@@ -1,0 +1,45 @@
+//! Saves the state.
+
+use std::path::PathBuf;
+
+use miette::Result;
+use twinflow_checkpoints::{Metadata, Retention, SaveRequest, save};
+use twinflow_compiler::to_host;
+
+use super::{Hook, StepInfo, is_due};
+use crate::said::Said;
+
+/// Saves every `every` steps and at the end, then deletes what is not to be kept.
+pub struct SaveCheckpoints {
+    /// checkpoints/
+    pub folder: PathBuf,
+    /// Steps between checkpoints; 0: only at the end.
+    pub every: u64,
+    /// What to keep.
+    pub retention: Retention,
+    /// The run's resolved config, TOML.
+    pub config: String,
+    /// Number of ranks.
+    pub world_size: usize,
+}
+
+impl Hook for SaveCheckpoints {
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+        if info.ending.is_none() && !is_due(info.metrics.step, self.every) {
+            return Ok(());
+        }
+        let metadata = Metadata {
+            step: info.metrics.step,
+            phase: info.metrics.phase.clone(),
+            config: self.config.clone(),
+            program: format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")),
+            world_size: self.world_size as u64,
+            created: Metadata::now(),
+        };
+        let state = to_host(info.state).said()?;
+        let path = save(&SaveRequest::of_tree(&self.folder, metadata, &state)).said()?;
+        tracing::info!(path = %path.display(), "saved");
+        self.retention.apply(&self.folder).said()?;
+        Ok(())
+    }
+}

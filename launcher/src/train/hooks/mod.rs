@@ -1,0 +1,48 @@
+//! What happens between steps, on rank 0: checkpoints, pictures, curves.
+
+mod checkpoints;
+mod curves;
+mod samples;
+
+use miette::Result;
+use twinflow_compiler::pjrt::Buffer;
+use twinflow_graphs::step::State;
+
+use crate::metrics::StepMetrics;
+
+pub use checkpoints::SaveCheckpoints;
+pub use curves::DrawCurves;
+pub use samples::DrawSamples;
+
+/// What a hook sees of a step.
+pub struct StepInfo<'a> {
+    /// What the step showed.
+    pub metrics: &'a StepMetrics,
+    /// The state after it.
+    pub state: &'a State<Buffer>,
+    /// Whether the run ends with this step.
+    pub ending: Option<Ending>,
+}
+
+/// Why a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It made all its steps.
+    Finished,
+    /// A signal asked for it; there is little time left.
+    Stopped,
+}
+
+/// Something to do after steps.
+pub trait Hook {
+    /// A step is done.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()>;
+}
+
+/// Whether something that happens every `every` steps (0: never) happens after this one.
+fn is_due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}

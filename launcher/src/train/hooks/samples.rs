@@ -1,0 +1,76 @@
+//! Draws samples while training.
+
+use std::path::PathBuf;
+
+use miette::Result;
+use twinflow_compiler::to_host;
+use twinflow_graphs::{
+    flow::{SampleConfig, SampleStyle},
+    step::Trainer,
+};
+
+use super::{Ending, Hook, StepInfo, is_due};
+use crate::{devices::Devices, said::Said, sampler::Sampler};
+
+/// Draws a picture every `every` steps, and at the end one made by single network calls.
+pub struct DrawSamples<'a> {
+    /// samples/
+    pub folder: PathBuf,
+    /// Steps between pictures; 0: only at the end.
+    pub every: u64,
+    /// Network and sizes.
+    pub trainer: &'a Trainer,
+    /// Where to compute.
+    pub devices: &'a Devices,
+    /// How to sample.
+    pub config: SampleConfig,
+    /// Shape of a sample.
+    pub shape: [usize; 3],
+    /// Number of classes.
+    pub classes: usize,
+    /// Compiled when first needed.
+    pub sampler: Option<Sampler>,
+}
+
+impl Hook for DrawSamples<'_> {
+    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+        let step = info.metrics.step;
+        if info.ending == Some(Ending::Stopped) {
+            return Ok(());
+        }
+        if is_due(step, self.every) {
+            let sampler = match self.sampler.take() {
+                Some(sampler) => sampler,
+                None => self.compile(&self.config)?,
+            };
+            self.draw(&sampler, info, &format!("step-{step:08}.png"))?;
+            self.sampler = Some(sampler);
+        }
+        if info.ending == Some(Ending::Finished) {
+            let sampler = self.compile(&one_step(&self.config))?;
+            self.draw(&sampler, info, "one-step.png")?;
+        }
+        Ok(())
+    }
+}
+
+impl DrawSamples<'_> {
+    fn compile(&self, config: &SampleConfig) -> Result<Sampler> {
+        Sampler::new(self.trainer, config, self.shape, self.devices)
+    }
+
+    /// The seed is the same every time, so that pictures of one run show how the same samples change.
+    fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<()> {
+        let ema = to_host(&info.state.ema).said()?;
+        let labels: Vec<i32> = (0..self.classes as i32).collect();
+        let samples = sampler.draw(&ema, &labels, self.config.per_class, 0)?;
+        let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
+        samples.write_png(&self.folder.join(name), &title)
+    }
+}
+
+/// The same settings with a single call.
+fn one_step(config: &SampleConfig) -> SampleConfig {
+    let style = SampleStyle::Few;
+    SampleConfig { nfe: 1, style, second_order: false, extrapolation: 0.0, stochastic_ratio: 0.0, ..config.clone() }
+}

@@ -1,0 +1,66 @@
+//! Bad input gets a clear message, and no run folder is made or harmed.
+
+mod common;
+
+use common::{Place, ran};
+
+/// Nothing may be written by a command that is refused.
+fn assert_no_run(place: &Place) {
+    assert!(!place.path("r").exists() && !place.path("runs").exists(), "a refused command made a run folder");
+}
+
+#[test]
+fn settings_that_are_wrong() {
+    let place = Place::new();
+    place.train("r", "--set train.step=3").refused(&["unknown key 'train.step'", "did you mean 'steps'?"]);
+    place.train("r", "--set train.steps=many").refused(&["train.steps is \"many\"", "a whole number"]);
+    place.train("r", "--set optimizer.kind=adan").refused(&["optimizer.kind is \"adan\"", "did you mean \"adamw\"?"]);
+    place.train("r", "--set train.batch_size=3").refused(&["train.batch_size = 3 is too small", "4 parts"]);
+    place.run("train --config no.toml").refused(&["cannot read the config file no.toml"]);
+    assert_eq!(place.run("train --steps 3").code, Some(2), "usage errors have a code of their own");
+    assert_no_run(&place);
+}
+
+#[test]
+fn data_that_is_missing_or_no_dataset() {
+    let place = Place::new();
+    let hdf5 = "--set data.kind=hdf5 --set data.path=d.h5";
+    place.train("r", hdf5).refused(&["no dataset at 'd.h5'", "data import"]);
+    std::fs::write(place.path("d.h5"), "not HDF5").unwrap();
+    place.train("r", hdf5).refused(&["d.h5"]);
+    place.run("data import --images a --labels b --out d.h5").refused(&["a"]);
+    place.run("data info nothing.h5").refused(&["nothing.h5"]);
+    assert_no_run(&place);
+}
+
+#[test]
+fn plugins_that_are_missing_or_foreign() {
+    let place = Place::new();
+    place.train("r", "--set device.plugin=/no/plugin.so").refused(&["/no/plugin.so", "does not exist"]);
+    std::fs::write(place.path("plugin.so"), "not a library").unwrap();
+    place.train("r", "--set device.plugin=plugin.so").refused(&["plugin.so is not a PJRT plugin"]);
+    assert_no_run(&place);
+}
+
+#[test]
+fn a_starter_that_sees_another_world() {
+    let place = Place::new();
+    let mut command = place.command("train --config tiny.toml --set run.dir=r");
+    let refused = ran(command.env("PMI_SIZE", "2").env("PMI_RANK", "0").output().unwrap());
+    refused.refused(&["started 2 processes", "sees a world of 1"]);
+    assert_no_run(&place);
+}
+
+#[test]
+fn folders_that_are_used_or_no_runs() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("r")).unwrap();
+    std::fs::write(place.path("r/notes.txt"), "mine").unwrap();
+    place.train("r", "").refused(&["the run folder r is not empty", "--resume r"]);
+    place.run("train --resume r").refused(&["r is no run folder"]);
+    place.run("train --resume nowhere").refused(&["nowhere is no run folder"]);
+    assert_eq!(std::fs::read_dir(place.path("r")).unwrap().count(), 1, "the folder was changed");
+    place.run("sample --checkpoint nowhere").refused(&["nowhere"]);
+    place.run("sample --checkpoint nowhere --out grid.jpg").refused(&["grid.jpg must end in .png"]);
+    place.run("checkpoint verify nowhere").refused(&["nowhere"]);
+}

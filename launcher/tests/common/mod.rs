@@ -1,0 +1,134 @@
+//! Runs the program the way a user does.
+#![allow(dead_code)] // every test file uses a part of it
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// Settings that train two moons in about a second.
+pub const TINY: &str = r#"
+[run]
+name = "tiny"
+[device]
+platform = "cpu"
+optimization_level = 0
+[data]
+kind = "toy"
+[model]
+kind = "mlp"
+width = 16
+depth = 1
+[flow]
+steps = 4
+[train]
+steps = 8
+batch_size = 32
+checkpoint_every = 4
+sample_every = 0
+[sample]
+per_class = 20
+"#;
+
+/// What a command printed and how it ended.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Asserts success.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// Asserts a failure whose message holds all the parts (line breaks and frames left out).
+    pub fn refused(self, parts: &[&str]) -> Self {
+        assert_ne!(self.code, Some(0), "it succeeded:\n{}", self.out);
+        let message = self.message();
+        parts.iter().for_each(|part| assert!(message.contains(part), "'{part}' is not in:\n{message}\n{}", self.err));
+        assert!(!message.contains("panicked"), "{message}");
+        self
+    }
+
+    /// Standard error as one line of words, without the frames that messages are drawn with.
+    pub fn message(&self) -> String {
+        let words = self.err.split(|c: char| c.is_whitespace() || "│×╰─▶╭╮╯·┬".contains(c));
+        words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A folder of its own, with `tiny.toml` in it.
+pub struct Place(tempfile::TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+        Place(folder)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The program with arguments split at spaces.
+    pub fn command(&self, arguments: &str) -> Command {
+        self.prepared(env!("CARGO_BIN_EXE_twinflow-xla"), arguments)
+    }
+
+    fn prepared(&self, program: &str, arguments: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace()).current_dir(self.0.path()).env_remove("TWINFLOW_LOG");
+        command
+    }
+
+    pub fn run(&self, arguments: &str) -> Ran {
+        ran(self.command(arguments).output().unwrap())
+    }
+
+    /// The program on several ranks.
+    pub fn mpirun(&self, ranks: usize, arguments: &str) -> Ran {
+        let program = env!("CARGO_BIN_EXE_twinflow-xla");
+        let mut command = self.prepared("mpirun", &format!("-n {ranks} {program} {arguments}"));
+        ran(with_mpi_settings(&mut command).output().unwrap())
+    }
+
+    /// Trains with `tiny.toml` into the folder `run`.
+    pub fn train(&self, run: &str, settings: &str) -> Ran {
+        self.run(&format!("train --config tiny.toml --set run.dir={run} {settings}"))
+    }
+
+    /// The lines of a run's metrics.jsonl.
+    pub fn metrics(&self, run: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Lets Open MPI run as root and with more ranks than cores.
+pub fn with_mpi_settings(command: &mut Command) -> &mut Command {
+    let settings =
+        ["ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM", "MCA_rmaps_base_oversubscribe", "MCA_mpi_yield_when_idle"];
+    settings.iter().for_each(|name| {
+        command.env(format!("OMPI_{name}"), "1");
+    });
+    command
+}
+
+pub fn ran(output: Output) -> Ran {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The checkpoint files of a run, oldest first.
+pub fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}

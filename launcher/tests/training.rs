@@ -1,0 +1,196 @@
+//! Whole runs on two moons: files, resuming, ranks, signals, failures in the middle.
+
+mod common;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use common::{Place, checkpoints, ran, with_mpi_settings};
+use twinflow_array::HostArray;
+use twinflow_checkpoints::Checkpoint;
+
+/// All arrays of a run's newest checkpoint, by name.
+fn state(run: &Path) -> Vec<(String, HostArray)> {
+    let newest = checkpoints(run).pop().unwrap();
+    let arrays = Checkpoint::open(newest).unwrap().read_all().unwrap();
+    arrays.into_iter().map(|(path, array)| (path.to_string(), array)).collect()
+}
+
+/// `||a - b|| / ||b||` over the parameters.
+fn distance(a: &Path, b: &Path) -> f64 {
+    let (mut difference, mut length) = (0.0, 0.0);
+    for ((name, x), (_, y)) in state(a).iter().zip(&state(b)).filter(|((name, _), _)| name.starts_with("params/")) {
+        assert_eq!(x.ty(), y.ty(), "{name}");
+        for (x, y) in x.to_f64().iter().zip(y.to_f64()) {
+            difference += (x - y).powi(2);
+            length += y * y;
+        }
+    }
+    (difference / length).sqrt()
+}
+
+#[test]
+fn a_run_writes_its_files_and_samples_can_be_drawn() {
+    let place = Place::new();
+    place.train("r", "").ok();
+    let lines = place.metrics("r");
+    assert_eq!(
+        lines.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
+        (1..=8).collect::<Vec<_>>()
+    );
+    let phases: Vec<&str> = lines.iter().map(|line| line["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, [["flow"; 4], ["twinflow"; 4]].concat());
+    for key in ["loss", "grad_norm", "learning_rate", "samples_per_second", "step_seconds"] {
+        assert!(lines.iter().all(|line| line[key].as_f64().unwrap() > 0.0), "{key}");
+    }
+    for file in ["config.toml", "samples/one-step.png", "samples/loss.png", "logs/rank-0.log"] {
+        assert!(place.path("r").join(file).is_file(), "{file}");
+    }
+    let draw = |out: &str, more: &str| place.run(&format!("sample --checkpoint r --count 5 --out {out} {more}")).ok();
+    draw("all.h5", "--seed 3");
+    draw("one.h5", "--seed 3 --labels 1");
+    draw("grid.png", "--nfe 4 --style any");
+    let points = |file: &str| {
+        hdf5_metno::File::open(place.path(file)).unwrap().dataset("points").unwrap().read_raw::<f32>().unwrap()
+    };
+    assert_eq!(points("all.h5")[10..], points("one.h5")[..], "a label's samples do not depend on the others");
+    place.run("sample --checkpoint r --labels 2").refused(&["label 2 is out of range", "2 classes"]);
+    place.run("checkpoint verify r").ok();
+    place.run("checkpoint export r --out weights.safetensors").ok();
+}
+
+#[test]
+fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
+    let place = Place::new();
+    place.train("whole", "").ok();
+    place.train("parts", "--set train.steps=6").ok();
+    place.run("train --resume parts --set train.steps=8").ok();
+    assert!(state(&place.path("whole")) == state(&place.path("parts")), "the states differ");
+    assert_eq!(place.metrics("parts").len(), 8);
+    place.run("train --resume parts").refused(&["the run is complete", "train.steps"]);
+}
+
+#[test]
+fn ranks_devices_and_micro_batches_equal_one() {
+    let place = Place::new();
+    let settings = "--set train.steps=20 --set flow.steps=10";
+    place.train("one", settings).ok();
+    let same = |run: &str| {
+        let distance = distance(&place.path(run), &place.path("one"));
+        assert!(distance < 1e-5, "{run}: relative distance {distance:e}");
+    };
+    place.train("devices", &format!("{settings} --set device.devices=2")).ok();
+    same("devices");
+    place.train("micro", &format!("{settings} --set train.micro_batches=2")).ok();
+    same("micro");
+    for ranks in [2, 4] {
+        let run = format!("ranks-{ranks}");
+        place.mpirun(ranks, &format!("train --config tiny.toml --set run.dir={run} {settings}")).ok();
+        same(&run);
+    }
+}
+
+#[test]
+fn ranks_fail_together_with_one_message() {
+    let place = Place::new();
+    let began = Instant::now();
+    let ran = place.mpirun(2, "train --config tiny.toml --set run.dir=r --set train.batch_size=12");
+    let ran = ran.refused(&["cannot be dealt out equally to 2"]);
+    assert_eq!(ran.message().matches("cannot be dealt out").count(), 1, "said once:\n{}", ran.err);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(!place.path("r").exists());
+}
+
+#[test]
+fn a_failure_on_one_rank_ends_the_whole_job() {
+    let place = Place::new();
+    let arguments = format!(
+        "-n 2 {} train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000 \
+         --set train.checkpoint_every=20",
+        env!("CARGO_BIN_EXE_twinflow-xla")
+    );
+    let mut command = std::process::Command::new("mpirun");
+    command.args(arguments.split_whitespace()).current_dir(place.path("."));
+    let child = with_mpi_settings(&mut command).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while !place.path("r/metrics.jsonl").exists() || place.metrics("r").len() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(120), "no steps");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Rank 0 alone saves, so it alone fails.
+    std::fs::rename(place.path("r/checkpoints"), place.path("gone")).unwrap();
+    let broken = Instant::now();
+    let ran = ran(child.wait_with_output().unwrap()).refused(&["rank 0:", "ending the job on all 2 ranks"]);
+    assert_eq!(ran.code, Some(70));
+    assert!(broken.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn a_signal_saves_and_the_run_goes_on_later() {
+    let place = Place::new();
+    let long = "train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000";
+    let mut command = place.command(long);
+    let child = with_mpi_settings(&mut command).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while !place.path("r/metrics.jsonl").exists() || place.metrics("r").len() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(60), "no steps");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::process::Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap();
+    let stopped = ran(child.wait_with_output().unwrap()).ok();
+    assert!(stopped.err.contains("train --resume r"), "{}", stopped.err);
+    let steps = place.metrics("r").len();
+    let resumed = steps + 2;
+    place.run(&format!("train --resume r --set train.steps={resumed} --set flow.steps={resumed}")).ok();
+    assert_eq!(place.metrics("r").len(), resumed);
+}
+
+#[test]
+fn what_is_not_finite_stops_or_is_skipped() {
+    let place = Place::new();
+    let wild = "--set optimizer.kind=sgd --set optimizer.learning_rate=1e30 --set optimizer.warmup_steps=0 \
+                --set optimizer.clip_norm=0 --set train.checkpoint_every=1 --set train.keep_last=100";
+    place.train("stop", wild).refused(&["loss_base is", "the run stops", "learning_rate"]);
+    place.run("checkpoint verify stop").ok();
+    place.train("skip", &format!("{wild} --set train.non_finite=skip")).ok();
+    let lines = place.metrics("skip");
+    assert_eq!(lines.len(), 8);
+    assert!(lines.iter().any(|line| line["skipped"] == true));
+    assert!(lines.iter().all(|line| line["loss"].is_number()));
+}
+
+#[test]
+fn checkpoints_that_are_damaged_or_of_another_model() {
+    let place = Place::new();
+    place.train("r", "").ok();
+    place.run("train --resume r --set train.steps=9 --set model.width=24").refused(&["params/", "16", "24"]);
+    let files = checkpoints(&place.path("r"));
+    let newest = files.last().unwrap();
+    let mut bytes = std::fs::read(newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(newest, bytes).unwrap();
+    place.run("checkpoint verify r").refused(&["1 of 2 checkpoints are damaged"]);
+    place.run(&format!("sample --checkpoint {}", newest.display())).refused(&["step-"]);
+    // The one before it is whole: the run goes on from there.
+    place.run("train --resume r").ok();
+    assert_eq!(place.metrics("r").len(), 8);
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let place = Place::new();
+    let mut command = place.command("train --config tiny.toml --set run.dir=r --set train.steps=100000");
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !place.path("r/config.toml").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no run folder");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    place.train("r", "").refused(&["the run folder r is in use by process"]);
+    place.run("train --resume r").refused(&["the run folder r is in use by process"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
