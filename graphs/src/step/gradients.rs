@@ -77,14 +77,16 @@ impl Trainer {
         key: Key<'t>,
     ) -> LossTerms<Tensor<'t>> {
         let (config, network) = (&self.config.twinflow, self.network.as_ref());
-        let draws = TwinFlowDraws::new(key, batch.rows, &sample_shape(samples), &self.parts, config);
+        let draws = TwinFlowDraws::new(key, batch.rows, &sample_shape(samples), &self.shard_parts, config);
         let teacher = match (&state.teacher, config.teacher) {
             (Some(teacher), TeacherKind::Ema) => Teacher::Average(teacher),
             (Some(teacher), TeacherKind::Frozen) => Teacher::Frozen(teacher),
             (None, _) | (_, TeacherKind::Live) => Teacher::Live,
         };
         let conditions = (batch.labels, network.null_condition(batch.labels));
-        TwinFlowLoss { network, config, parts: self.parts }.of_batch(params, teacher, samples, conditions, &draws).0
+        TwinFlowLoss { network, config, parts: self.shard_parts }
+            .of_batch(params, teacher, samples, conditions, &draws)
+            .0
     }
 
     /// One f32 vector: the gradients in the parameters' order, then the loss terms.

@@ -65,8 +65,10 @@ pub struct Trainer {
     pub(super) network: Box<dyn Network>,
     pub(super) inits: Params<Init>,
     pub(super) optimizer: Optimizer,
-    global_parts: Parts,
-    pub(super) parts: Parts,
+    /// The parts of the global batch.
+    parts: Parts,
+    /// The parts of one device's micro-batch.
+    pub(super) shard_parts: Parts,
 }
 
 impl Trainer {
@@ -80,13 +82,13 @@ impl Trainer {
         require(config.micro_batches > 0, "train.micro_batches", config.micro_batches, "at least 1")?;
         require((0.0..1.0).contains(&config.ema_decay), "train.ema_decay", config.ema_decay, "0 or more, below 1")?;
         let optimizer = Optimizer::new(config.optimizer.clone(), config.steps)?;
-        let global_parts = Parts::new(config.twinflow.part_shares(), config.batch_size)?;
-        let parts = global_parts.divide(config.shards())?;
+        let parts = Parts::new(config.twinflow.part_shares(), config.batch_size)?;
+        let shard_parts = parts.divide(config.shards())?;
         let compute = (config.precision == Precision::Bf16).then_some(DType::BF16);
         let input = ModelInput { sample: config.sample, classes: config.classes, compute };
         let network = config.model.build(input)?;
         let inits = network.parameters();
-        Ok(Trainer { config, network, inits, optimizer, global_parts, parts })
+        Ok(Trainer { config, network, inits, optimizer, parts, shard_parts })
     }
 
     /// The network.
@@ -132,7 +134,7 @@ impl Trainer {
 
     /// Types of one device's batch, [micro-batches, samples of one, ..].
     pub fn batch_spec(&self) -> Batch<TensorType> {
-        let leading = [self.config.micro_batches, self.parts.batch()];
+        let leading = [self.config.micro_batches, self.shard_parts.batch()];
         let samples = leading.iter().chain(&self.config.sample).copied().collect::<Vec<_>>();
         Batch {
             samples: TensorType::new(self.config.sample_dtype, samples),
@@ -145,12 +147,12 @@ impl Trainer {
     pub fn rows(&self, process: usize, device: usize) -> Vec<u32> {
         let first = (process * self.config.devices + device) * self.config.micro_batches;
         let shards = self.config.shards();
-        (first..first + self.config.micro_batches).flat_map(|shard| self.global_parts.rows(shard, shards)).collect()
+        (first..first + self.config.micro_batches).flat_map(|shard| self.parts.rows(shard, shards)).collect()
     }
 
     /// The parts of the global batch.
     pub fn parts(&self) -> &Parts {
-        &self.global_parts
+        &self.parts
     }
 
     /// What the step with this number (from 0) trains.

@@ -27,8 +27,7 @@ const LEARNING_RATE: f64 = 0.1;
 #[test]
 fn golden_steps() {
     let file = file::open("TWINFLOW_GOLDEN_STEP", "twinflow_step.h5");
-    let cases: Vec<Case> =
-        file::names(&file).iter().map(|name| Case::read(name, &file.group(name).unwrap())).collect();
+    let cases: Vec<Case> = file::names(&file).iter().map(|name| Case::read(name, &file.group(name).unwrap())).collect();
     assert!(!cases.is_empty(), "the file holds no case");
     // Compiling is what takes the time, and plugins compile in parallel.
     thread::scope(|scope| {
@@ -85,7 +84,9 @@ impl Case {
         let ((params, teacher), decay) = training;
         let Ok(golden) = step.group("ema_after") else { return };
         let held = if self.config.teacher == TeacherKind::Live { params } else { teacher };
-        for (path, (actual, expected)) in paths(held).iter().zip(held.leaves().iter().zip(file::params(&golden).leaves())) {
+        for (path, (actual, expected)) in
+            paths(held).iter().zip(held.leaves().iter().zip(file::params(&golden).leaves()))
+        {
             assert_near(&format!("{name}: ema_after/{path}"), actual, expected, Tolerance::Forward);
         }
         if let Ok(golden) = step.attr("ema_decay_next") {
@@ -124,10 +125,7 @@ impl Case {
 }
 
 /// What the files hold of a step, under their names.
-fn named<'t>(
-    terms: &LossTerms<Tensor<'t>>,
-    seen: &Intermediates<Tensor<'t>>,
-) -> Vec<(&'static str, Tensor<'t>)> {
+fn named<'t>(terms: &LossTerms<Tensor<'t>>, seen: &Intermediates<Tensor<'t>>) -> Vec<(&'static str, Tensor<'t>)> {
     let all = [
         ("loss", Some(terms.loss)),
         ("x_t", Some(seen.x_t)),

@@ -1,0 +1,42 @@
+//! Two devices of one process against one.
+
+use twinflow_array::{HostArray, TensorType, leaves};
+use twinflow_compiler::{Program, jit};
+use twinflow_graphs::step::{Batch, Metrics, Phase, State, StepConfig, Trainer};
+use twinflow_tests::xla;
+
+use crate::toy;
+
+#[test]
+fn two_devices_equal_one() {
+    for phase in [Phase::FlowMatching, Phase::TwinFlow] {
+        let one = Trainer::new(toy::config()).unwrap();
+        let two = Trainer::new(StepConfig { devices: 2, ..toy::config() }).unwrap();
+        let state = one.init(9);
+        let inputs = |batch: &Batch<HostArray>| -> Vec<HostArray> {
+            leaves(&state).into_iter().chain(leaves(batch)).cloned().collect()
+        };
+        let whole = xla::run(&program(&one, phase), &inputs(&toy::batch(&one, 3, &one.rows(0, 0))));
+        let shares = [0, 1].map(|device| inputs(&toy::batch(&two, 3, &two.rows(0, device))));
+        let replicas = xla::run_replicas(&program(&two, phase), &shares);
+        assert_eq!(replicas[0], replicas[1], "{phase:?}: the devices' states differ");
+        for (index, (alone, together)) in whole.iter().zip(&replicas[0]).enumerate() {
+            assert!(relative_difference(together, alone) < 1e-5, "{phase:?}: output {index}");
+        }
+    }
+}
+
+fn program(trainer: &Trainer, phase: Phase) -> Program {
+    type Outputs = (State<TensorType>, Metrics<TensorType>);
+    let traced = jit::<_, _, Outputs>("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| {
+        trainer.step(phase, state, &batch)
+    });
+    traced.unwrap().program().clone()
+}
+
+fn relative_difference(a: &HostArray, b: &HostArray) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let (a, b) = (a.to_f64(), b.to_f64());
+    let difference = norm(&mut a.iter().zip(&b).map(|(a, b)| a - b));
+    difference / norm(&mut b.iter().copied()).max(f64::MIN_POSITIVE)
+}

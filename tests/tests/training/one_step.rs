@@ -1,0 +1,71 @@
+//! After flow matching one step lands between the points; after TwinFlow, on them.
+
+use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_compiler::{Jit, jit, to_device, to_host};
+use twinflow_graphs::{
+    Params,
+    flow::SampleConfig,
+    step::{Batch, Metrics, Phase, State, Trainer},
+};
+use twinflow_pjrt::{Buffer, CompileOptions};
+use twinflow_tests::xla::client;
+
+use crate::toy;
+
+type Spec = TensorType;
+type Step = Jit<State<Spec>, Batch<Spec>, (State<Spec>, Metrics<Spec>)>;
+
+const SAMPLES: usize = 512;
+
+#[test]
+fn twinflow_makes_one_step_enough() {
+    let config = toy::config();
+    let trainer = Trainer::new(config.clone()).unwrap();
+    let sampler = sampler(&trainer);
+    let state = to_device(&trainer.init(5), &client().devices()[0]).unwrap();
+    let state = train(&trainer, Phase::FlowMatching, state, 0..config.flow.steps);
+    let before = samples(&sampler, &state.ema);
+    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin_twinflow(state));
+    let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
+    let state = begin.call(state, &Vec::new()).unwrap();
+    let state = train(&trainer, Phase::TwinFlow, state, config.flow.steps..config.steps);
+    let after = samples(&sampler, &state.ema);
+    let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
+    assert!(before > 0.4 && after < 0.2 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
+}
+
+fn train(trainer: &Trainer, phase: Phase, state: State<Buffer>, steps: std::ops::Range<u64>) -> State<Buffer> {
+    let step = jit("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| trainer.step(phase, state, &batch));
+    let step: Step = step.unwrap().compile(client(), &CompileOptions::default()).unwrap();
+    let rows = trainer.rows(0, 0);
+    steps.fold(state, |state, number| {
+        let batch = to_device(&toy::batch(trainer, number, &rows), &client().devices()[0]).unwrap();
+        step.call(state, &batch).unwrap().0
+    })
+}
+
+/// Labels, rows and key, then the parameters.
+type Sampler = Jit<Vec<Spec>, Params<Spec>, Spec>;
+
+fn sampler(trainer: &Trainer) -> Sampler {
+    let inputs = vec![
+        TensorType::new(DType::I32, [SAMPLES]),
+        TensorType::new(DType::U32, [SAMPLES]),
+        TensorType::new(DType::U32, [2]),
+    ];
+    let traced = jit("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
+        trainer.sample(&SampleConfig::default(), &params, inputs[0], inputs[1], inputs[2])
+    });
+    traced.unwrap().compile(client(), &CompileOptions::default()).unwrap()
+}
+
+fn samples(sampler: &Sampler, params: &Params<Buffer>) -> HostArray {
+    let rows: Vec<u32> = (0..SAMPLES as u32).collect();
+    let inputs = vec![
+        HostArray::from_slice([SAMPLES], &[0i32; SAMPLES]).unwrap(),
+        HostArray::from_slice([SAMPLES], &rows).unwrap(),
+        HostArray::from_slice([2], &[1u32, 2]).unwrap(),
+    ];
+    let inputs = to_device(&inputs, &client().devices()[0]).unwrap();
+    to_host(&sampler.call(inputs, params).unwrap()).unwrap()
+}

@@ -1,0 +1,67 @@
+//! Four points in the plane, to be learnt without classes.
+
+use twinflow_array::{DType, HostArray};
+use twinflow_graphs::{
+    flow::FlowConfig,
+    models::{MlpConfig, ModelConfig},
+    optim::OptimizerConfig,
+    step::{Batch, Precision, StepConfig, Trainer},
+    twinflow::TwinFlowConfig,
+};
+
+/// The coordinates of the four points, up to sign.
+const COORDINATE: f64 = 0.7;
+
+/// A small model of the points.
+pub fn config() -> StepConfig {
+    StepConfig {
+        model: ModelConfig::Mlp(MlpConfig { width: 64, depth: 2, ..Default::default() }),
+        flow: FlowConfig { steps: 800, ..Default::default() },
+        twinflow: TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() },
+        optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 50, ..Default::default() },
+        steps: 1600,
+        batch_size: 64,
+        micro_batches: 1,
+        precision: Precision::F32,
+        ema_decay: 0.98,
+        processes: 1,
+        devices: 1,
+        sample: [1, 1, 2],
+        sample_dtype: DType::F32,
+        classes: 1,
+    }
+}
+
+/// The batch of a step for the given rows of the global batch.
+pub fn batch(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
+    let spec = trainer.batch_spec();
+    // Neighbouring rows hold different points, and each row all of them over the steps.
+    let point = |row: &u32| {
+        let number = u64::from(*row) + step;
+        [number & 1, number >> 1 & 1].map(|bit| if bit == 0 { -COORDINATE as f32 } else { COORDINATE as f32 })
+    };
+    let samples: Vec<f32> = rows.iter().flat_map(point).collect();
+    Batch {
+        samples: HostArray::from_slice(&spec.samples.shape, &samples).unwrap(),
+        labels: HostArray::zeros(spec.labels),
+        rows: HostArray::from_slice(&spec.rows.shape, rows).unwrap(),
+    }
+}
+
+/// Mean distance of samples [n, 1, 1, 2] to the nearest point.
+pub fn distance(samples: &HostArray) -> f64 {
+    let values = samples.to_f64();
+    let distance = |xy: &[f64]| (xy[0].abs() - COORDINATE).hypot(xy[1].abs() - COORDINATE);
+    values.chunks(2).map(distance).sum::<f64>() / (values.len() / 2) as f64
+}
+
+/// The smallest share of samples in one quadrant, 1/4 if they are spread evenly.
+pub fn rarest(samples: &HostArray) -> f64 {
+    let values = samples.to_f64();
+    let mut counts = [0usize; 4];
+    for xy in values.chunks(2) {
+        counts[usize::from(xy[0] > 0.0) + 2 * usize::from(xy[1] > 0.0)] += 1;
+    }
+    let rarest = counts.into_iter().min().unwrap_or(0);
+    rarest as f64 / (values.len() / 2) as f64
+}
