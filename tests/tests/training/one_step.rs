@@ -31,11 +31,12 @@ fn twinflow_makes_one_step_enough() {
     let state = train(&trainer, Phase::TwinFlow, state, config.flow.steps..config.steps);
     let after = samples(&sampler, &state.ema);
     let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
-    assert!(before > 0.4 && after < 0.2 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
+    assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
 }
 
 fn train(trainer: &Trainer, phase: Phase, state: State<Buffer>, steps: std::ops::Range<u64>) -> State<Buffer> {
-    let step = jit("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| trainer.step(phase, state, &batch));
+    let step =
+        jit("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| trainer.step(phase, state, &batch));
     let step: Step = step.unwrap().compile(client(), &CompileOptions::default()).unwrap();
     let rows = trainer.rows(0, 0);
     steps.fold(state, |state, number| {

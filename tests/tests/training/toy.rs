@@ -16,10 +16,10 @@ const COORDINATE: f64 = 0.7;
 pub fn config() -> StepConfig {
     StepConfig {
         model: ModelConfig::Mlp(MlpConfig { width: 64, depth: 2, ..Default::default() }),
-        flow: FlowConfig { steps: 800, ..Default::default() },
+        flow: FlowConfig { steps: 400, ..Default::default() },
         twinflow: TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() },
         optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 50, ..Default::default() },
-        steps: 1600,
+        steps: 900,
         batch_size: 64,
         micro_batches: 1,
         precision: Precision::F32,
