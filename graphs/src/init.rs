@@ -42,7 +42,7 @@ impl Init {
         Self::new(shape, Rule::Normal { std })
     }
 
-    /// Uniform in `+-sqrt(6 / (in + out))` for a weight [in, out] (Glorot & Bengio 2010).
+    /// Uniform in `+-sqrt(6 / (in + out))` for a weight `[in, out]` (Glorot & Bengio 2010).
     pub fn xavier_uniform(inputs: usize, outputs: usize) -> Self {
         Self::new([inputs, outputs], Rule::Uniform { bound: (6.0 / (inputs + outputs) as f64).sqrt() })
     }

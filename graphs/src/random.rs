@@ -20,13 +20,13 @@ impl Draw {
     pub(crate) const SAMPLE_START: Draw = Draw("sample_start");
     pub(crate) const SAMPLE_NOISE: Draw = Draw("sample_noise");
 
-    /// Uniform in [0, 1), one number per row: f32 [b].
+    /// Uniform in [0, 1), one number per row: f32 `[b]`.
     #[track_caller]
     pub(crate) fn uniform<'t>(self, key: Key<'t>, rows: Tensor<'t>) -> Tensor<'t> {
         key.fold_in_name(self.0).uniform_at(rows, 1).reshape([rows.dim(0)])
     }
 
-    /// Standard normal samples [b, ..] of the given shape of one sample.
+    /// Standard normal samples `[b, ..]` of the given shape of one sample.
     #[track_caller]
     pub(crate) fn normal<'t>(self, key: Key<'t>, rows: Tensor<'t>, sample: &Shape) -> Tensor<'t> {
         let shape: Shape = std::iter::once(rows.dim(0)).chain(sample.iter().copied()).collect();

@@ -13,16 +13,16 @@ use crate::{
 /// The random numbers of one flow-matching step.
 #[derive(Clone, Debug, Tree)]
 pub struct FlowDraws<L> {
-    /// Beta draws, f32 [b].
+    /// Beta draws, f32 `[b]`.
     pub time: L,
     /// Noise, of the samples' shape.
     pub noise: L,
-    /// Uniform, f32 [b]: below the null-class probability, the condition is dropped.
+    /// Uniform, f32 `[b]`: below the null-class probability, the condition is dropped.
     pub null_class: L,
 }
 
 impl<'t> FlowDraws<Tensor<'t>> {
-    /// Draws for the samples at the given places of the global batch (u32 [b]); `sample` is the shape of one sample.
+    /// Draws for the samples at the given places of the global batch (u32 `[b]`); `sample` is the shape of one sample.
     pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, config: &FlowConfig) -> Self {
         let [a, b, _] = config.time_distribution;
         FlowDraws {

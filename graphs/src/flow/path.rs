@@ -2,14 +2,14 @@
 
 use twinflow_compiler::Tensor;
 
-/// A value per sample, [b], in a shape that multiplies samples [b, ..] of the rank of `x`.
+/// A value per sample, `[b]`, in a shape that multiplies samples `[b, ..]` of the rank of `x`.
 #[track_caller]
 pub fn per_sample<'t>(value: Tensor<'t>, x: Tensor<'t>) -> Tensor<'t> {
     let dims: Vec<usize> = (0..x.rank()).map(|dim| if dim == 0 { value.dim(0) } else { 1 }).collect();
     value.reshape(dims)
 }
 
-/// `x_t = t z + (1 - t) x`; t f32 [b] in [0, 1].
+/// `x_t = t z + (1 - t) x`; t f32 `[b]` in [0, 1].
 #[track_caller]
 pub fn interpolate<'t>(x: Tensor<'t>, z: Tensor<'t>, t: Tensor<'t>) -> Tensor<'t> {
     let t = per_sample(t, x);

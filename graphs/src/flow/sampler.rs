@@ -14,13 +14,13 @@ use crate::{
 /// Where fresh noise comes from when `stochastic_ratio` is above 0.
 #[derive(Clone, Copy)]
 pub enum Noise<'t> {
-    /// Given for each step, [steps, b, ..].
+    /// Given for each step, `[steps, b, ..]`.
     Given(Tensor<'t>),
-    /// Drawn for the samples with these row numbers, u32 [b].
+    /// Drawn for the samples with these row numbers, u32 `[b]`.
     Drawn {
         /// The key.
         key: Key<'t>,
-        /// Number of each sample, u32 [b].
+        /// Number of each sample, u32 `[b]`.
         rows: Tensor<'t>,
     },
 }
@@ -28,9 +28,9 @@ pub enum Noise<'t> {
 /// What the sampler makes.
 #[derive(Clone, Debug, Tree)]
 pub struct Samples<L> {
-    /// The finished samples [b, ..].
+    /// The finished samples `[b, ..]`.
     pub last: L,
-    /// The estimate of the finished sample after each step, [steps, b, ..].
+    /// The estimate of the finished sample after each step, `[steps, b, ..]`.
     pub trajectory: L,
 }
 
@@ -54,7 +54,7 @@ struct Position<L> {
     estimates: (L, L),
 }
 
-/// Samples from noise `z` [b, ..]: network calls along [`sample_calls`].
+/// Samples from noise `z` `[b, ..]`: network calls along [`sample_calls`].
 ///
 /// First order: `x' = (1 - t') x_hat + t' (z_hat sqrt(1 - rho) + noise sqrt(rho))`, with rho the stochastic ratio.
 /// Second order: Heun's rule `x' = x + (t' - t) (F + F') / 2`. The last clean estimate is the sample.
@@ -145,7 +145,7 @@ impl<'t> Sampler<'_, 't> {
     }
 }
 
-/// A scalar, once for each sample of `x`: [b].
+/// A scalar, once for each sample of `x`: `[b]`.
 fn for_each<'t>(scalar: Tensor<'t>, x: Tensor<'t>) -> Tensor<'t> {
     scalar.broadcast_to([x.dim(0)])
 }

@@ -192,7 +192,7 @@ impl Dit {
         self.unpatchify(layers.final_projection.forward(x_btd, compute))
     }
 
-    /// [b, height, width, channels] -> [b, t, p]: patches row by row, p ordered row, column, channel.
+    /// `[b, height, width, channels]` -> `[b, t, p]`: patches row by row, p ordered row, column, channel.
     fn patchify<'t>(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
         let ([height, width, channels], patch, b) = (self.input.sample, self.config.patch, x_bhwc.dim(0));
         let (rows, columns) = (height / patch, width / patch);

@@ -9,10 +9,10 @@ pub trait Network {
     /// Types and first values of the parameters.
     fn parameters(&self) -> Params<Init>;
 
-    /// The velocity of the samples `x` [b, ..] (any rank), of x's shape.
+    /// The velocity of the samples `x` `[b, ..]` (any rank), of x's shape.
     ///
-    /// `t`, `r` f32 [b] are in [-1, 1]; a negative t means the model's own fakes. `condition` [b, ..] is what the
-    /// network is conditioned on: class labels i32 [b] for the models of this crate.
+    /// `t`, `r` f32 `[b]` are in [-1, 1]; a negative t means the model's own fakes. `condition` `[b, ..]` is what the
+    /// network is conditioned on: class labels i32 `[b]` for the models of this crate.
     fn velocity<'t>(
         &self,
         params: &Params<Tensor<'t>>,

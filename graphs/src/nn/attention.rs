@@ -22,7 +22,7 @@ pub struct AttentionDims {
 /// Scaled dot-product attention of all tokens to all tokens.
 #[derive(Clone, Debug, Tree)]
 pub struct Attention<L> {
-    /// width -> queries, keys and values, each [heads, width / heads].
+    /// width -> queries, keys and values, each `[heads, width / heads]`.
     pub qkv: Linear<L>,
     /// width -> width.
     pub out: Linear<L>,
@@ -50,7 +50,7 @@ impl Attention<Init> {
 }
 
 impl<'t> Attention<Tensor<'t>> {
-    /// x [b, t, d] -> [b, t, d].
+    /// x `[b, t, d]` -> `[b, t, d]`.
     #[track_caller]
     pub fn forward(&self, x_btd: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
         let (b, t) = (x_btd.dim(0), x_btd.dim(1));

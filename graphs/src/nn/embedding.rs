@@ -8,7 +8,7 @@ use crate::{init::Init, nn::time::frequencies};
 /// One vector per class, and one more for "no class" (label = number of classes).
 #[derive(Clone, Debug, Tree)]
 pub struct ClassEmbedding<L> {
-    /// [classes + 1, width].
+    /// `[classes + 1, width]`.
     pub table: L,
 }
 
@@ -20,15 +20,15 @@ impl ClassEmbedding<Init> {
 }
 
 impl<'t> ClassEmbedding<Tensor<'t>> {
-    /// labels i32 [b] -> [b, width].
+    /// labels i32 `[b]` -> `[b, width]`.
     #[track_caller]
     pub fn forward(&self, labels: Tensor<'t>) -> Tensor<'t> {
         self.table.take(labels)
     }
 }
 
-/// Fixed sine and cosine embedding of a grid's positions, [height * width, channels], row by row: the first half of the
-/// channels tells the row, the second the column (as in ViT-MAE and DiT). `channels` is a multiple of 4.
+/// Fixed sine and cosine embedding of a grid's positions, `[height * width, channels]`, row by row: the first half of
+/// the channels tells the row, the second the column (as in ViT-MAE and DiT). `channels` is a multiple of 4.
 pub fn position_embedding_2d(trace: &Trace, height: usize, width: usize, channels: usize) -> Tensor<'_> {
     let frequencies = frequencies(channels / 4, 1e4);
     let wave = |position: usize| {

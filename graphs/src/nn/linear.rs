@@ -8,9 +8,9 @@ use crate::init::Init;
 /// `y = x weight + bias`.
 #[derive(Clone, Debug, Tree)]
 pub struct Linear<L> {
-    /// [in, out].
+    /// `[in, out]`.
     pub weight: L,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<L>,
 }
 

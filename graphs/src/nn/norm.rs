@@ -15,7 +15,7 @@ pub fn layer_norm(x: Tensor<'_>) -> Tensor<'_> {
 /// Unit root mean square over the last dim, times a learnt scale (Zhang & Sennrich 2019; eps 1e-6).
 #[derive(Clone, Debug, Tree)]
 pub struct RmsNorm<L> {
-    /// [width].
+    /// `[width]`.
     pub scale: L,
 }
 

@@ -36,7 +36,7 @@ impl TimeEmbedding<Init> {
 }
 
 impl<'t> TimeEmbedding<Tensor<'t>> {
-    /// t f32 [b] in [-1, 1] -> [b, width].
+    /// t f32 `[b]` in [-1, 1] -> `[b, width]`.
     #[track_caller]
     pub fn forward(&self, t: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
         let hidden = self.up.forward(time_features(t), compute).silu();
@@ -44,7 +44,7 @@ impl<'t> TimeEmbedding<Tensor<'t>> {
     }
 }
 
-/// t f32 [b] -> [b, FEATURES]: cosines (even in t), then sines (odd in t).
+/// t f32 `[b]` -> `[b, FEATURES]`: cosines (even in t), then sines (odd in t).
 fn time_features(t: Tensor<'_>) -> Tensor<'_> {
     let scaled: Vec<f32> = frequencies(FEATURES / 2, FREQUENCY_RANGE).iter().map(|f| (f * TIME_SCALE) as f32).collect();
     let frequencies = HostArray::from_slice([FEATURES / 2], &scaled).expect("one dim of that length");
@@ -87,7 +87,7 @@ impl TwoTimes<Init> {
 }
 
 impl<'t> TwoTimes<Tensor<'t>> {
-    /// t, r f32 [b] -> [b, width].
+    /// t, r f32 `[b]` -> `[b, width]`.
     #[track_caller]
     pub fn forward(&self, t: Tensor<'t>, r: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
         let (time, target) = (self.time.forward(t, compute), self.target_time.forward(r, compute));

@@ -124,7 +124,7 @@ fn to_unit_range(samples: Tensor<'_>) -> Tensor<'_> {
     }
 }
 
-/// The shape of one sample of [b, ..].
+/// The shape of one sample of `[b, ..]`.
 fn sample_shape(samples: Tensor<'_>) -> Shape {
     samples.shape()[1..].into()
 }

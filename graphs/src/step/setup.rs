@@ -132,7 +132,7 @@ impl Trainer {
         }
     }
 
-    /// Types of one device's batch, [micro-batches, samples of one, ..].
+    /// Types of one device's batch, `[micro-batches, samples of one, ..]`.
     pub fn batch_spec(&self) -> Batch<TensorType> {
         let leading = [self.config.micro_batches, self.shard_parts.batch()];
         let samples = leading.iter().chain(&self.config.sample).copied().collect::<Vec<_>>();
@@ -165,9 +165,9 @@ impl Trainer {
         TensorType::f32([self.parameter_spec().count() + LossTerms::<TensorType>::COUNT])
     }
 
-    /// Samples f32 [b, height, width, channels], about in [-1, 1], of the given classes (i32 [b]).
+    /// Samples f32 `[b, height, width, channels]`, about in [-1, 1], of the given classes (i32 `[b]`).
     ///
-    /// `rows` (u32 [b]) number the samples: each sample's noise depends on its number and the key (u32 [2]) alone.
+    /// `rows` (u32 `[b]`) number the samples: each sample's noise depends on its number and the key (u32 `[2]`) alone.
     pub fn sample<'t>(
         &self,
         config: &SampleConfig,

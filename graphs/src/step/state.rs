@@ -21,7 +21,7 @@ pub struct State<L> {
     pub ema: Params<L>,
     /// Moments and the number of updates done.
     pub optimizer: OptimizerState<L>,
-    /// Key of all random numbers, u32 [2]; constant.
+    /// Key of all random numbers, u32 `[2]`; constant.
     pub key: L,
 }
 

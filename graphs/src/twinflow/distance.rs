@@ -30,7 +30,7 @@ impl TwinFlowConfig {
 }
 
 impl Distance {
-    /// The distance of each sample, [b], from tensors [b, ..].
+    /// The distance of each sample, `[b]`, from tensors `[b, ..]`.
     #[track_caller]
     pub fn per_sample<'t>(self, prediction: Tensor<'t>, target: Tensor<'t>) -> Tensor<'t> {
         let dims: Vec<isize> = (1..prediction.rank() as isize).collect();

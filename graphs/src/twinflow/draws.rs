@@ -12,17 +12,17 @@ use crate::{
 /// The random numbers of one TwinFlow step; the loss takes them as an argument and draws nothing itself.
 #[derive(Clone, Debug, Tree)]
 pub struct TwinFlowDraws<L> {
-    /// Beta draws before clamp and scale, f32 [b].
+    /// Beta draws before clamp and scale, f32 `[b]`.
     pub time: L,
-    /// Uniform, f32 [b]: target times of `any` and `adv`.
+    /// Uniform, f32 `[b]`: target times of `any` and `adv`.
     pub any_target: L,
-    /// Uniform, f32 [b]: target times of `mul`.
+    /// Uniform, f32 `[b]`: target times of `mul`.
     pub mul_target: L,
-    /// Image-free training: the noise that the whole batch is made from, [b, ..].
+    /// Image-free training: the noise that the whole batch is made from, `[b, ..]`.
     pub image_free: Option<L>,
-    /// The noise that the fakes of `adv` are made from, [adv, ..]; none if that part is empty.
+    /// The noise that the fakes of `adv` are made from, `[adv, ..]`; none if that part is empty.
     pub fake: Option<L>,
-    /// The noise at the other end of the path, [b, ..].
+    /// The noise at the other end of the path, `[b, ..]`.
     pub noise: L,
     /// For the rectify loss, if it runs.
     pub rectify: Option<RectifyDraws<L>>,
@@ -31,14 +31,14 @@ pub struct TwinFlowDraws<L> {
 /// The random numbers of the rectify loss.
 #[derive(Clone, Debug, Tree)]
 pub struct RectifyDraws<L> {
-    /// Noise, [e2e, ..].
+    /// Noise, `[e2e, ..]`.
     pub noise: L,
-    /// Uniform times, f32 [e2e].
+    /// Uniform times, f32 `[e2e]`.
     pub time: L,
 }
 
 impl<'t> TwinFlowDraws<Tensor<'t>> {
-    /// Draws for the samples at the given places of the global batch (u32 [b]); `sample` is the shape of one sample.
+    /// Draws for the samples at the given places of the global batch (u32 `[b]`); `sample` is the shape of one sample.
     pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, parts: &Parts, config: &TwinFlowConfig) -> Self {
         let [a, b, _] = config.time_distribution;
         let of_part = |part: Part| take_rows(rows, &parts.range(part));

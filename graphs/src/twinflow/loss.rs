@@ -43,11 +43,11 @@ pub struct TwinFlowLoss<'a> {
 /// What is computed on the way to the loss.
 #[derive(Clone, Debug, Tree)]
 pub struct Intermediates<L> {
-    /// Noised samples [b, ..].
+    /// Noised samples `[b, ..]`.
     pub x_t: L,
-    /// Times f32 [b], negative on adv rows.
+    /// Times f32 `[b]`, negative on adv rows.
     pub t: L,
-    /// Target times f32 [b].
+    /// Target times f32 `[b]`.
     pub r: L,
     /// The main pass F(x_t, t, r, c).
     pub prediction: L,
@@ -66,7 +66,7 @@ pub struct Intermediates<L> {
 impl TwinFlowLoss<'_> {
     /// The loss of one batch, in the order e2e, mul, any, adv, with everything computed on the way.
     ///
-    /// `samples` [b, ..]; `condition` and `null_condition` [b, ..]. Only the main pass has a gradient.
+    /// `samples` `[b, ..]`; `condition` and `null_condition` `[b, ..]`. Only the main pass has a gradient.
     pub fn of_batch<'t>(
         &self,
         params: &Params<Tensor<'t>>,

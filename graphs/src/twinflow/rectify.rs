@@ -9,7 +9,7 @@ use crate::{
     twinflow::{RectifyDraws, parts::stack_rows, parts::take_rows},
 };
 
-/// `F(x', t', t') - F(x', -t', -t')` with `x'` the clean estimates [n, ..] noised to t': by how much the model thinks
+/// `F(x', t', t') - F(x', -t', -t')` with `x'` the clean estimates `[n, ..]` noised to t': by how much the model thinks
 /// that real samples flow otherwise than its own fakes. `live` is the model without gradient.
 pub(super) fn velocity_difference<'t>(
     network: &dyn Network,

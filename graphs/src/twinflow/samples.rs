@@ -14,13 +14,13 @@ const MUL_REACH: f64 = 0.05;
 
 /// What the main pass sees.
 pub(super) struct NoisedSamples<'t> {
-    /// [b, ..].
+    /// `[b, ..]`.
     pub x_t: Tensor<'t>,
     /// The path's velocity z - x, with fakes in place of x on adv rows.
     pub velocity: Tensor<'t>,
-    /// f32 [b]; negative on adv rows.
+    /// f32 `[b]`; negative on adv rows.
     pub t: Tensor<'t>,
-    /// f32 [b]; r = t on adv rows.
+    /// f32 `[b]`; r = t on adv rows.
     pub r: Tensor<'t>,
 }
 
