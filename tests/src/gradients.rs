@@ -53,7 +53,7 @@ pub fn checked_gradient(inputs: &[HostArray], f: impl Scalar) -> Vec<Vec<f64>> {
     let both: Vec<TensorType> = [&types[..], &types].concat();
     let forward = traced(&both, |all| {
         let (x, x_dot) = all.split_at(types.len());
-        vec![jvp(&x.to_vec(), &x_dot.to_vec(), |x| f(x)).1]
+        vec![jvp(&x.to_vec(), &x_dot.to_vec(), &f).1]
     });
     let slope = xla::run_checked(&forward, &[inputs, &tangents].concat(), Tolerance::F64).concat();
     let terms: Vec<f64> = gradient.iter().zip(&tangents).map(|(g, x_dot)| dot(g, &x_dot.to_f64())).collect();

@@ -3,7 +3,10 @@
 use twinflow_array::Shape;
 
 use crate::{
-    ops::reduce::{ReduceMax, ReduceMin, ReduceSum},
+    ops::{
+        cumulative::CumulativeSum,
+        reduce::{ReduceMax, ReduceMin, ReduceSum},
+    },
     trace::Tensor,
 };
 
@@ -17,6 +20,12 @@ impl<'t> Tensor<'t> {
     #[track_caller]
     pub fn sum(self, dims: &[isize]) -> Tensor<'t> {
         self.reduce_sum(&self.dim_indices(dims))
+    }
+
+    /// The running sum along a dim: element i is the sum of those up to i.
+    #[track_caller]
+    pub fn cumsum(self, dim: isize) -> Tensor<'t> {
+        self.apply(CumulativeSum { dim: self.dim_index(dim), reverse: false }, [self])
     }
 
     /// The mean over dims.

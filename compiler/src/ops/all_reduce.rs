@@ -1,4 +1,4 @@
-//! Sums over the replicas of a program.
+//! Sums over the replicas: the copies of the program that run together, each on its own data.
 
 use ndarray::ArrayD;
 use twinflow_array::TensorType;
@@ -11,47 +11,26 @@ use crate::{
     trace::Tensor,
 };
 
-/// `y = sum over all replicas of x`, the same on each.
+/// `y = sum of x over all replicas`, the same on each.
 ///
-/// Derivatives are those of the sum of all replicas' results, so the operation is its own adjoint.
+/// Derivatives are those of the sum of the replicas' losses (as JAX's `psum` under `pmap`): every replica's y depends
+/// on every replica's x, so the adjoint is the sum over the replicas once more. A loss that is averaged over the
+/// replicas itself, and the same on each, therefore has N times its gradient; take gradients of the replica's own loss
+/// and average them.
 #[derive(Clone, Debug)]
 pub struct AllReduceSum;
-
-impl Tensor<'_> {
-    /// The sum over all replicas of the program, the same on each.
-    #[track_caller]
-    pub fn all_reduce_sum(self) -> Self {
-        self.apply(AllReduceSum, [self])
-    }
-
-    /// The mean over `replicas` replicas, which the program must be compiled for.
-    #[track_caller]
-    pub fn all_reduce_mean(self, replicas: usize) -> Self {
-        self.all_reduce_sum() * (1.0 / replicas as f64)
-    }
-}
 
 impl Primitive<1> for AllReduceSum {
     const NAME: &'static str = "all_reduce_sum";
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
-        Ok(x.clone())
+        let number = x.dtype.is_float() || x.dtype.is_integer();
+        if number { Ok(x.clone()) } else { Err(TypeError::Kind { expected: "a number", found: x.clone() }) }
     }
 
     fn lower(&self, [x]: [Value; 1], ty: &TensorType, block: &mut Block) -> Value {
-        let name = block.fresh();
-        let [a, b] = [0; 2].map(|_| Value { name: block.fresh(), ty: ty.with_shape([]) });
-        let scalar = a.ty.mlir();
-        block.line(&format!("{name} = \"stablehlo.all_reduce\"({}) ({{", x.name));
-        block.line(&format!("^bb0({}: {scalar}, {}: {scalar}):", a.name, b.name));
-        block.indented(|block| {
-            let sum = block.binary("stablehlo.add", &a, &b, &a.ty);
-            block.line(&format!("stablehlo.return {} : {scalar}", sum.name));
-        });
-        // An empty list of groups means one group of all replicas.
-        let types = format!("({}) -> {}", x.ty.mlir(), ty.mlir());
-        block.line(&format!("}}) {{replica_groups = dense<> : tensor<0x0xi64>}} : {types}"));
-        Value { name, ty: ty.clone() }
+        // No groups: all replicas form one.
+        block.with_sum("stablehlo.all_reduce", &[&x], "replica_groups = dense<> : tensor<0x0xi64>", ty)
     }
 
     fn vjp<'t>(&self, _: [Tensor<'t>; 1], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 1] {
@@ -62,7 +41,7 @@ impl Primitive<1> for AllReduceSum {
         Some(x_dot?.all_reduce_sum())
     }
 
-    /// The reference is one replica.
+    /// The reference runs one replica.
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         x.clone()
     }

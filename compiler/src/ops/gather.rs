@@ -180,21 +180,11 @@ impl Primitive<3> for ScatterAdd {
         ];
         let numbers = self.indexing.dimension_numbers(NAMES, &x.ty, &indices.ty);
         let indices = self.indexing.clamp(ty, &indices, block);
-        let (left, mut results) = block.results(std::slice::from_ref(ty));
-        block.line(&format!(
-            "{left}\"stablehlo.scatter\"({}, {}, {}) <{{scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, \
-             indices_are_sorted = false, unique_indices = false}}> ({{",
-            x.name, indices.name, updates.name,
-        ));
-        let scalar = ty.with_shape([]);
-        let [old, update] = [0, 1].map(|_| Value { name: block.fresh(), ty: scalar.clone() });
-        block.line(&format!("^bb0({}: {}, {}: {}):", old.name, scalar.mlir(), update.name, scalar.mlir()));
-        block.indented(|block| {
-            let sum = block.binary("stablehlo.add", &old, &update, &scalar);
-            block.line(&format!("stablehlo.return {} : {}", sum.name, scalar.mlir()));
-        });
-        block.line(&format!("}}) : {}", signature(&[&x, &indices, &updates], std::slice::from_ref(ty))));
-        results.swap_remove(0)
+        let attributes = format!(
+            "scatter_dimension_numbers = #stablehlo.scatter<{numbers}>, indices_are_sorted = false, \
+             unique_indices = false"
+        );
+        block.with_sum("stablehlo.scatter", &[&x, &indices, &updates], &attributes, ty)
     }
 
     fn vjp<'t>(&self, x: [Tensor<'t>; 3], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 3] {

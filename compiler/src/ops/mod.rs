@@ -5,6 +5,8 @@ pub(crate) mod barrier;
 pub(crate) mod compare;
 pub(crate) mod constant;
 pub(crate) mod convert;
+pub(crate) mod convolution;
+pub(crate) mod cumulative;
 pub(crate) mod dot_general;
 pub(crate) mod dynamic_slice;
 pub(crate) mod elementwise;
@@ -19,6 +21,7 @@ mod sample;
 pub(crate) mod scan;
 pub(crate) mod shape;
 pub(crate) mod slice;
+pub(crate) mod sort;
 pub(crate) mod while_loop;
 
 pub use sample::Sample;
@@ -62,6 +65,8 @@ families! {
     compare { Compare, Select; }
     constant { Constant; }
     convert { Convert; }
+    convolution { Convolution; }
+    cumulative { CumulativeSum; }
     dot_general { DotGeneral; }
     dynamic_slice { ; DynamicSlice, DynamicUpdateSlice }
     elementwise {
@@ -78,5 +83,6 @@ families! {
     scan { ; Scan }
     shape { BroadcastInDim, Reshape, Transpose; }
     slice { Pad, Reverse, Slice; Concatenate }
+    sort { ; Sort }
     while_loop { ; While }
 }

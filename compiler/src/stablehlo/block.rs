@@ -162,6 +162,41 @@ impl Block {
         results
     }
 
+    /// An operation with one region, in MLIR's generic form: `body` writes it for its arguments and returns its result.
+    pub fn with_region(
+        &mut self,
+        op: &str,
+        operands: &[&Value],
+        attributes: &str,
+        arguments: &[TensorType],
+        body: impl FnOnce(&[Value], &mut Block) -> Value,
+        types: &[TensorType],
+    ) -> Vec<Value> {
+        let (left, results) = self.results(types);
+        let names: Vec<&str> = operands.iter().map(|value| value.name.as_str()).collect();
+        self.line(&format!("{left}\"{op}\"({}) <{{{attributes}}}> ({{", names.join(", ")));
+        let arguments: Vec<Value> = arguments.iter().map(|ty| Value { name: self.fresh(), ty: ty.clone() }).collect();
+        let declared: Vec<String> =
+            arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir())).collect();
+        self.line(&format!("^bb0({}):", declared.join(", ")));
+        self.indented(|block| {
+            let result = body(&arguments, block);
+            block.line(&format!("stablehlo.return {} : {}", result.name, result.ty.mlir()));
+        });
+        let location = self.location_suffix();
+        self.line(&format!("}}) : {}{location}", signature(operands, types)));
+        results
+    }
+
+    /// [`Block::with_region`] with one result, whose region adds two scalars.
+    pub fn with_sum(&mut self, op: &str, operands: &[&Value], attributes: &str, ty: &TensorType) -> Value {
+        let scalar = ty.with_shape([]);
+        let add =
+            |terms: &[Value], block: &mut Block| block.binary("stablehlo.add", &terms[0], &terms[1], &terms[0].ty);
+        let arguments = [scalar.clone(), scalar];
+        self.with_region(op, operands, attributes, &arguments, add, std::slice::from_ref(ty)).swap_remove(0)
+    }
+
     /// A constant of the same value everywhere.
     pub fn splat(&mut self, ty: &TensorType, value: f64) -> Value {
         let text = format!("stablehlo.constant dense<{}> : {}", literal(ty.dtype, value), ty.mlir());

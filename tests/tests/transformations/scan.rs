@@ -33,17 +33,20 @@ fn stack<'t>(rows: &[Tensor<'t>]) -> Tensor<'t> {
     rows.iter().enumerate().fold(first.trace().full(first.ty().with_shape(shape.clone()), 0.0), put)
 }
 
+/// Carries and ys.
+type Results<'t> = (Vec<Tensor<'t>>, Vec<Tensor<'t>>);
+
 /// A loop's body on plain lists.
-type Body<'a, 't> = &'a dyn Fn(&[Tensor<'t>], &[Tensor<'t>]) -> (Vec<Tensor<'t>>, Vec<Tensor<'t>>);
+type Body<'a, 't> = &'a dyn Fn(&[Tensor<'t>], &[Tensor<'t>]) -> Results<'t>;
 
 /// How a loop is run: [`scan`], or [`unrolled`].
-type Loop = for<'a, 't> fn(&[Tensor<'t>], &[Tensor<'t>], Body<'a, 't>) -> (Vec<Tensor<'t>>, Vec<Tensor<'t>>);
+type Loop = for<'a, 't> fn(&[Tensor<'t>], &[Tensor<'t>], Body<'a, 't>) -> Results<'t>;
 
-fn scanned<'t>(init: &[Tensor<'t>], xs: &[Tensor<'t>], body: Body<'_, 't>) -> (Vec<Tensor<'t>>, Vec<Tensor<'t>>) {
+fn scanned<'t>(init: &[Tensor<'t>], xs: &[Tensor<'t>], body: Body<'_, 't>) -> Results<'t> {
     scan(&init.to_vec(), &xs.to_vec(), |carry, x| body(&carry, &x))
 }
 
-fn unrolled<'t>(init: &[Tensor<'t>], xs: &[Tensor<'t>], body: Body<'_, 't>) -> (Vec<Tensor<'t>>, Vec<Tensor<'t>>) {
+fn unrolled<'t>(init: &[Tensor<'t>], xs: &[Tensor<'t>], body: Body<'_, 't>) -> Results<'t> {
     let mut carry = init.to_vec();
     let mut columns: Vec<Vec<Tensor<'t>>> = Vec::new();
     for i in 0..xs[0].dim(0) {
@@ -120,10 +123,13 @@ fn values_and_gradients_by_xla_are_those_of_the_unrolled_loop() {
     }
 }
 
+/// A body of two carries, one x and one weight.
+type Step = for<'t> fn(&[Tensor<'t>], Tensor<'t>, Tensor<'t>) -> Results<'t>;
+
 #[test]
 fn carries_that_are_replaced_kept_or_swapped_have_the_right_gradients() {
     let inputs = arrays(&[&[2], &[2], &[LENGTH, 2], &[2]]);
-    let bodies: [for<'t> fn(&[Tensor<'t>], Tensor<'t>, Tensor<'t>) -> (Vec<Tensor<'t>>, Vec<Tensor<'t>>); 6] = [
+    let bodies: [Step; 6] = [
         // The carry's first value is read, then replaced by an x.
         |c, x, w| (vec![x, c[1] * w], vec![c[0] * x, c[1]]),
         // It is replaced by what nothing is derived for.
