@@ -34,7 +34,7 @@ pub use info::{Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use prefetch::PrefetchLoader;
-pub use schema::{Metadata, SCHEMA_NAME, SCHEMA_VERSION};
+pub use schema::{Metadata, SCHEMA_NAME, SCHEMA_VERSION, hdf5_version};
 pub use source::Source;
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};

@@ -73,3 +73,8 @@ pub(crate) fn file_options() -> FileBuilder {
     options.with_fapl(|access| access.file_locking(false).chunk_cache(1, 0, 1.0).libver_v110());
     options
 }
+
+/// Version of the HDF5 library that is linked: major, minor, patch.
+pub fn hdf5_version() -> (u8, u8, u8) {
+    hdf5_metno::library_version()
+}

@@ -12,12 +12,14 @@ use TensorType as Spec;
 
 /// No inputs.
 pub type Nothing = Option<Spec>;
+/// What an update gives.
+pub type Updated = (State<Spec>, Metrics<Spec>);
 /// A whole training step.
-pub type StepProgram = Traced<State<Spec>, Batch<Spec>, (State<Spec>, Metrics<Spec>)>;
+pub type StepProgram = Traced<State<Spec>, Batch<Spec>, Updated>;
 /// Gradients and loss terms of one process, as one vector.
 pub type GradientsProgram = Traced<Nothing, (State<Spec>, Batch<Spec>), Spec>;
 /// The update by gradients averaged over processes.
-pub type UpdateProgram = Traced<State<Spec>, Spec, (State<Spec>, Metrics<Spec>)>;
+pub type UpdateProgram = Traced<State<Spec>, Spec, Updated>;
 /// From the flow-matching to the TwinFlow phase.
 pub type BeginTwinFlowProgram = Traced<State<Spec>, Nothing, State<Spec>>;
 /// Samples from parameters, labels, sample numbers and key.

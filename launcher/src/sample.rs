@@ -39,16 +39,12 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     match format {
         SampleFormat::Png => samples.write_png(&args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
         SampleFormat::Hdf5 => {
-            let made_from = checkpoint.path().display().to_string();
-            let attributes = [
-                ("checkpoint", made_from),
-                ("step", step.to_string()),
-                ("nfe", config.sample.nfe.to_string()),
-                ("style", format!("{:?}", config.sample.style).to_lowercase()),
-                ("weights", args.weights.prefix().to_owned()),
-                ("seed", args.seed.to_string()),
-            ];
-            samples.write_hdf5(&args.out, &attributes)?;
+            let SampleConfig { nfe, style, .. } = config.sample;
+            let (weights, seed) = (args.weights.prefix(), args.seed);
+            let style = format!("{style:?}").to_lowercase();
+            let from = checkpoint.path().display();
+            let made_by = format!("{from}: step {step}, weights {weights}, {nfe} calls, style {style}, seed {seed}");
+            samples.write_hdf5(&args.out, &made_by, config.data.classes)?;
         }
     }
     print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, Result};
-use ndarray::{Array1, ArrayView, IxDyn};
+use twinflow_array::HostArray;
+use twinflow_data::{Metadata, write_dataset};
 
 use crate::pictures::{draw_grid, draw_points, to_bytes};
 use crate::said::Said;
@@ -69,32 +70,21 @@ impl SampleSet {
         }
     }
 
-    /// Writes an HDF5 file: `images` u8 `[n, height, width, channels]` (or `points` f32 `[n, 2]`) and `labels` i32
-    /// `[n]`, with what they were made with as attributes.
+    /// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32
+    /// for points) and `labels`.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write_hdf5(&self, path: &Path, attributes: &[(&str, String)]) -> Result<()> {
-        let write = || -> hdf5_metno::Result<()> {
-            let file = hdf5_metno::File::create(path)?;
-            let n = self.labels.len();
-            if self.are_points() {
-                let points = ArrayView::from_shape(IxDyn(&[n, 2]), &self.values).expect("two numbers per point");
-                file.new_dataset_builder().with_data(&points).create("points")?;
-            } else {
-                let [height, width, channels] = self.shape;
-                let bytes = to_bytes(&self.values);
-                let images = ArrayView::from_shape(IxDyn(&[n, height, width, channels]), &bytes);
-                file.new_dataset_builder().with_data(&images.expect("the pixels fill the shape")).create("images")?;
-            }
-            file.new_dataset_builder().with_data(&Array1::from_vec(self.labels.clone())).create("labels")?;
-            for (name, value) in attributes {
-                let text: hdf5_metno::types::VarLenUnicode = value.parse().unwrap_or_default();
-                file.new_attr::<hdf5_metno::types::VarLenUnicode>().create(*name)?.write_scalar(&text)?;
-            }
-            file.flush()
+    pub fn write_hdf5(&self, path: &Path, made_by: &str, classes: usize) -> Result<()> {
+        let [height, width, channels] = self.shape;
+        let shape = [self.labels.len(), height, width, channels];
+        let images = match self.are_points() {
+            true => HostArray::from_slice(shape, &self.values).said()?,
+            false => HostArray::from_slice(shape, &to_bytes(&self.values)).said()?,
         };
-        write().map_err(|error| miette::miette!("cannot write {}: {error}", path.display()))
+        let (name, source) = ("samples".to_owned(), made_by.to_owned());
+        let metadata = Metadata { name, source, classes, class_names: Vec::new() };
+        write_dataset(path, &images, &self.labels, &metadata).said()
     }
 }
 
@@ -119,7 +109,7 @@ mod tests {
         let path = folder.path().join("samples.h5");
         let values = vec![-1.0, 0.0, 1.0, 3.0];
         let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_label: 1 };
-        set.write_hdf5(&path, &[("nfe", "1".into())]).unwrap();
+        set.write_hdf5(&path, "a test", 10).unwrap();
         let file = hdf5_metno::File::open(&path).unwrap();
         let images = file.dataset("images").unwrap();
         assert_eq!(images.shape(), [2, 1, 2, 1]);

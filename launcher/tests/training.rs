@@ -53,7 +53,7 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
     draw("one.h5", "--seed 3 --labels 1");
     draw("grid.png", "--nfe 4 --style any");
     let points = |file: &str| {
-        hdf5_metno::File::open(place.path(file)).unwrap().dataset("points").unwrap().read_raw::<f32>().unwrap()
+        hdf5_metno::File::open(place.path(file)).unwrap().dataset("images").unwrap().read_raw::<f32>().unwrap()
     };
     assert_eq!(points("all.h5")[10..], points("one.h5")[..], "a label's samples do not depend on the others");
     place.run("sample --checkpoint r --labels 2").refused(&["label 2 is out of range", "2 classes"]);
@@ -73,7 +73,7 @@ fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
 }
 
 #[test]
-fn ranks_devices_and_micro_batches_equal_one() {
+fn mpi_ranks_devices_and_micro_batches_equal_one() {
     let place = Place::new();
     let settings = "--set train.steps=20 --set flow.steps=10";
     place.train("one", settings).ok();
@@ -93,7 +93,7 @@ fn ranks_devices_and_micro_batches_equal_one() {
 }
 
 #[test]
-fn ranks_fail_together_with_one_message() {
+fn mpi_ranks_fail_together_with_one_message() {
     let place = Place::new();
     let began = Instant::now();
     let ran = place.mpirun(2, "train --config tiny.toml --set run.dir=r --set train.batch_size=12");
@@ -104,7 +104,7 @@ fn ranks_fail_together_with_one_message() {
 }
 
 #[test]
-fn a_failure_on_one_rank_ends_the_whole_job() {
+fn mpi_a_failure_on_one_rank_ends_the_whole_job() {
     let place = Place::new();
     let arguments = format!(
         "-n 2 {} train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000 \

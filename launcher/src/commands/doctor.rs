@@ -58,7 +58,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
         ),
     }
     accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
-    let (major, minor, patch) = hdf5_metno::library_version();
+    let (major, minor, patch) = twinflow_data::hdf5_version();
     report.ok("HDF5", &format!("library {major}.{minor}.{patch}"));
     dataset(&mut report, &config);
     match report.problems {

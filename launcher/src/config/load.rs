@@ -81,7 +81,7 @@ fn duplicates(section: &str, key: &str, other: &str, keys: &Table) -> bool {
     deserialize(&table).is_err_and(|error| error.message().starts_with("duplicate field"))
 }
 
-/// The config that a table says. `model.kind` decides which keys [model] has, so it needs a value before the others.
+/// The config that a table says. `model.kind` decides which keys `[model]` has, so it needs a value before the others.
 pub(super) fn deserialize(table: &Table) -> Result<Config, toml::de::Error> {
     let mut table = table.clone();
     if let Some(Value::Table(model)) = table.get_mut("model") {

@@ -10,20 +10,19 @@ use twinflow_graphs::step::{Batch, Metrics, Phase, State, Trainer};
 
 use crate::{
     devices::Devices,
-    programs::{self, Nothing},
+    programs::{self, Nothing, Updated},
     said::Said,
     world::World,
 };
 
+type GradientsJit = Jit<Nothing, (State<Spec>, Batch<Spec>), Spec>;
+
 /// The programs of one phase.
 enum Programs {
     /// One process: the whole step is one program, with the average over its devices inside.
-    Fused(Jit<State<Spec>, Batch<Spec>, (State<Spec>, Metrics<Spec>)>),
+    Fused(Box<Jit<State<Spec>, Batch<Spec>, Updated>>),
     /// Several processes: MPI averages the gradients between two programs.
-    Split {
-        gradients: Jit<Nothing, (State<Spec>, Batch<Spec>), Spec>,
-        update: Jit<State<Spec>, Spec, (State<Spec>, Metrics<Spec>)>,
-    },
+    Split { gradients: Box<GradientsJit>, update: Box<Jit<State<Spec>, Spec, Updated>> },
 }
 
 /// State and programs.
@@ -82,13 +81,13 @@ impl<'a> Engine<'a> {
         let options = self.devices.compile_options(self.states.len());
         let programs = if self.world.size() == 1 {
             let step = programs::step(trainer, phase).said()?;
-            Programs::Fused(step.compile(client, &options).said()?)
+            Programs::Fused(Box::new(step.compile(client, &options).said()?))
         } else {
             let gradients = programs::gradients(trainer, phase).said()?;
             let update = programs::update(trainer, phase).said()?;
             Programs::Split {
-                gradients: gradients.compile(client, &options).said()?,
-                update: update.compile(client, &options).said()?,
+                gradients: Box::new(gradients.compile(client, &options).said()?),
+                update: Box::new(update.compile(client, &options).said()?),
             }
         };
         tracing::info!(phase = programs::phase_name(phase), seconds = started.elapsed().as_secs_f64(), "compiled");
