@@ -61,7 +61,8 @@ fn draw(path: &Path, title: &str, curves: &[(&str, Vec<(f64, f64)>)]) -> Result<
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("step")
-        .y_label_formatter(&|y| format!("{y}"))
+        // Ticks of a logarithmic axis carry rounding errors: 0.7000000000000001.
+        .y_label_formatter(&|y| format!("{}", (y * 1e6).round() / 1e6))
         .draw()?;
     for (i, (name, points)) in curves.iter().enumerate() {
         let color = Palette99::pick(i).stroke_width(2);
