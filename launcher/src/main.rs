@@ -25,6 +25,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     quiet_xla();
+    keep_freed_memory();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
         logging::start(None, 0, true);
@@ -52,5 +53,16 @@ fn quiet_xla() {
     if std::env::var_os(LEVEL).is_none() {
         // SAFETY: this is the first thing that main does; there is no other thread that could read the environment.
         unsafe { std::env::set_var(LEVEL, "1") };
+    }
+}
+
+/// Keeps freed memory in the process: XLA's CPU client allocates a step's temporaries anew each step, glibc gives blocks
+/// of that size back to the kernel at once, and the page faults of the next step cost a tenth of its time.
+fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only sets the allocator's own parameters; there is no other thread yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
     }
 }
