@@ -10,7 +10,7 @@ use twinflow_array::{DType, HostArray, TensorType};
 
 use crate::{
     Checksums, DataError, DatasetInfo, Source, checksum,
-    error::{hdf5_error, io_error},
+    error::{content_error, hdf5_error, io_error},
     file_header::{FileHeader, check_label_range},
     schema::{IMAGES, LABELS, file_options},
 };
@@ -52,8 +52,8 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DataError::Missing`], [`DataError::Hdf5`] (truncated, or no HDF5 file), [`DataError::Schema`],
-    /// [`DataError::SchemaVersion`], [`DataError::Layout`], [`DataError::Checksum`], [`DataError::CountMismatch`],
-    /// [`DataError::LabelRange`].
+    /// [`DataError::SchemaVersion`], [`DataError::Layout`], [`DataError::Checksum`], [`DataError::Content`] around
+    /// [`DataError::CountMismatch`], [`DataError::LabelRange`] or [`DataError::ClassNames`].
     pub fn open(path: impl AsRef<Path>, verify: Verify) -> Result<Self, DataError> {
         let path = path.as_ref();
         let file_bytes = file_length(path)?;
@@ -66,9 +66,10 @@ impl Dataset {
         let labels: Vec<i32> = labels.read_raw().map_err(hdf5_error("read labels of", path))?;
         checksum::compare(path, LABELS, checksums.labels, checksum::of_slice(&labels))?;
         if labels.len() != image_type.shape[0] {
-            return Err(DataError::CountMismatch { images: image_type.shape[0], labels: labels.len() });
+            let mismatch = DataError::CountMismatch { images: image_type.shape[0], labels: labels.len() };
+            return Err(content_error(path)(mismatch));
         }
-        check_label_range(&labels, header.metadata.classes)?;
+        check_label_range(&labels, header.metadata.classes).map_err(content_error(path))?;
         let images = Images::OnDisk(images);
         let dataset = Dataset { path: path.to_owned(), header, image_type, checksums, labels, images };
         if verify == Verify::Yes {

@@ -129,6 +129,14 @@ pub enum DataError {
         /// Number of classes.
         classes: usize,
     },
+    /// A file whose parts do not fit each other.
+    #[error("'{}' is no sound dataset: {source}; import it again", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: Box<DataError>,
+    },
     /// A number of classes that no dataset has.
     #[error("{classes} classes; there must be at least 1 and at most {limit}")]
     Classes {
@@ -233,6 +241,11 @@ fn more(expected: u64, found: u64) -> &'static str {
 
 fn cut(expected: u64, found: u64) -> &'static str {
     if found > expected { "something follows the data" } else { "it is truncated; fetch it again" }
+}
+
+/// For `map_err`: what does not fit, with the file that has it.
+pub(crate) fn content_error(path: &Path) -> impl FnOnce(DataError) -> DataError {
+    move |source| DataError::Content { path: path.to_owned(), source: Box::new(source) }
 }
 
 /// For `map_err`: the system's answer with what was tried.

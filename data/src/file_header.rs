@@ -10,7 +10,7 @@ use twinflow_array::{DType, TensorType};
 
 use crate::{
     DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION,
-    error::hdf5_error,
+    error::{content_error, hdf5_error},
     schema::{IMAGES, LABELS, MAX_CLASSES, MAX_TEXT},
 };
 
@@ -54,7 +54,7 @@ impl FileHeader {
         };
         let (names, classes) = (metadata.class_names.len(), metadata.classes);
         if names != 0 && names != classes {
-            return Err(DataError::ClassNames { names, classes });
+            return Err(content_error(path)(DataError::ClassNames { names, classes }));
         }
         Ok(FileHeader { metadata, schema_version, value_range, file_bytes })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use miette::Result;
+use miette::{Result, miette};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
 
 use crate::config::{DataConfig, DataKind};
@@ -21,8 +21,13 @@ pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         }
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
-            let dataset = Dataset::open(&data.path, verify).said()?;
-            Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).said()?)
+            let dataset = Dataset::open(&data.path, verify);
+            let held = dataset.and_then(|dataset| dataset.held_in_memory(DEFAULT_MEMORY_BUDGET));
+            Arc::new(held.map_err(|error| {
+                let help =
+                    "the file is named by data.path; a run goes on with another by --resume and --set data.path=FILE";
+                miette!(help = help, "{error}")
+            })?)
         }
     };
     [data.height, data.width, data.channels] = source.sample_shape();

@@ -15,6 +15,7 @@ mod sample;
 mod sample_file;
 mod sampler;
 mod train;
+mod whole_file;
 mod world;
 
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
-            eprintln!("{report:?}");
+            said::tell(format!("{report:?}"));
             ExitCode::FAILURE
         }
     }

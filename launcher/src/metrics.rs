@@ -1,13 +1,15 @@
 //! metrics.jsonl: one line per training step.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
 };
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
+
+use crate::{said::advice, whole_file};
 
 /// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.
@@ -46,6 +48,7 @@ pub struct StepMetrics {
 pub enum MetricsError {
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
+    #[diagnostic(help("{}", advice(source)))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -97,10 +100,8 @@ impl MetricsLog {
     /// [`MetricsError::Io`].
     pub fn open(path: &Path, step: u64) -> Result<Self, MetricsError> {
         let kept: Vec<String> = read(path)?.iter().filter(|line| line.step <= step).map(to_line).collect();
-        let temporary = path.with_extension("jsonl.tmp");
         let fail = |action| move |source| MetricsError::Io { action, path: path.to_owned(), source };
-        fs::write(&temporary, kept.concat()).map_err(fail("write"))?;
-        fs::rename(&temporary, path).map_err(fail("replace"))?;
+        whole_file::replace(path, &kept.concat()).map_err(fail("write"))?;
         let file = OpenOptions::new().append(true).open(path).map_err(fail("open"))?;
         Ok(MetricsLog { path: path.to_owned(), file })
     }
@@ -136,6 +137,8 @@ fn to_line(metrics: &StepMetrics) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn at(step: u64) -> StepMetrics {

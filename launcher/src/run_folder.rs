@@ -9,7 +9,7 @@ use std::{
 use fs4::{FileExt, TryLockError};
 use miette::Diagnostic;
 
-use crate::config::RunConfig;
+use crate::{config::RunConfig, said::advice, whole_file};
 
 /// Names inside a run folder.
 const LOCK: &str = "lock";
@@ -51,6 +51,7 @@ pub enum RunFolderError {
     },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
+    #[diagnostic(help("{}", advice(source)))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -162,7 +163,7 @@ impl RunFolder {
     pub fn write_config(&self, toml: &str) -> Result<(), RunFolderError> {
         let path = self.path.join(CONFIG);
         let text = format!("# The settings of this run, defaults included.\n\n{toml}");
-        fs::write(&path, text).map_err(|source| RunFolderError::Io { action: "write", path, source })
+        whole_file::replace(&path, &text).map_err(|source| RunFolderError::Io { action: "write", path, source })
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Place, ran};
+use std::process::Command;
+
+use common::{Place, contents, ran};
 
 /// Nothing may be written by a command that is refused.
 fn assert_no_run(place: &Place) {
@@ -39,7 +41,26 @@ fn plugins_that_are_missing_or_foreign() {
     place.train("r", "--set device.plugin=/no/plugin.so").refused(&["/no/plugin.so", "does not exist"]);
     std::fs::write(place.path("plugin.so"), "not a library").unwrap();
     place.train("r", "--set device.plugin=plugin.so").refused(&["plugin.so is not a PJRT plugin"]);
+    place.train("r", &format!("--set device.plugin={}", old_plugin(&place))).refused(&[
+        "plugin.so",
+        "C API 0.54",
+        "0.81",
+    ]);
     assert_no_run(&place);
+}
+
+/// A library that says of itself to be a plugin of the year before: a table of size, extensions and version alone.
+fn old_plugin(place: &Place) -> String {
+    let (source, library) = (place.path("plugin.c"), place.path("plugin.so"));
+    let code = "#include <stddef.h>
+        struct version { size_t size; void *extensions; int major, minor; };
+        static struct { size_t size; void *extensions; struct version version; } table =
+            { sizeof table, 0, { sizeof(struct version), 0, 0, 54 } };
+        void *GetPjrtApi(void) { return &table; }";
+    std::fs::write(&source, code).unwrap();
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+    assert!(status.expect("this test needs a C compiler, cc").success());
+    library.display().to_string()
 }
 
 #[test]
@@ -49,6 +70,17 @@ fn a_starter_that_sees_another_world() {
     let refused = ran(command.env("PMI_SIZE", "2").env("PMI_RANK", "0").output().unwrap());
     refused.refused(&["started 2 processes", "sees a world of 1"]);
     assert_no_run(&place);
+}
+
+#[test]
+fn run_folders_that_cannot_be_made() {
+    let place = Place::new();
+    std::fs::write(place.path("taken"), "mine").unwrap();
+    let before = contents(&place.path(""));
+    place.train("taken", "").refused(&["cannot make the folder taken", "a file is in the way", "run.dir"]);
+    place.train("taken/r", "").refused(&["cannot make the folder taken/r", "a file is in the way", "run.dir"]);
+    place.train("/proc/r", "").refused(&["cannot make the folder /proc/r", "run.dir"]);
+    assert!(contents(&place.path("")) == before, "a refused command wrote a file");
 }
 
 #[test]

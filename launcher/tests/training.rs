@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Place, checkpoints, ran, with_mpi_settings};
+use common::{Place, checkpoints, ran};
 use twinflow_array::HostArray;
 use twinflow_checkpoints::Checkpoint;
 
@@ -93,51 +93,12 @@ fn mpi_ranks_devices_and_micro_batches_equal_one() {
 }
 
 #[test]
-fn mpi_ranks_fail_together_with_one_message() {
-    let place = Place::new();
-    let began = Instant::now();
-    let ran = place.mpirun(2, "train --config tiny.toml --set run.dir=r --set train.batch_size=12");
-    let ran = ran.refused(&["cannot be dealt out equally to 2"]);
-    assert_eq!(ran.message().matches("cannot be dealt out").count(), 1, "said once:\n{}", ran.err);
-    assert!(began.elapsed() < Duration::from_secs(20));
-    assert!(!place.path("r").exists());
-}
-
-#[test]
-fn mpi_a_failure_on_one_rank_ends_the_whole_job() {
-    let place = Place::new();
-    let arguments = format!(
-        "-n 2 {} train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000 \
-         --set train.checkpoint_every=20",
-        env!("CARGO_BIN_EXE_twinflow-xla")
-    );
-    let mut command = std::process::Command::new("mpirun");
-    command.args(arguments.split_whitespace()).current_dir(place.path("."));
-    let child = with_mpi_settings(&mut command).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
-    while !place.path("r/metrics.jsonl").exists() || place.metrics("r").len() < 3 {
-        assert!(began.elapsed() < Duration::from_secs(120), "no steps");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    // Rank 0 alone saves, so it alone fails.
-    std::fs::rename(place.path("r/checkpoints"), place.path("gone")).unwrap();
-    let broken = Instant::now();
-    let ran = ran(child.wait_with_output().unwrap()).refused(&["rank 0:", "ending the job on all 2 ranks"]);
-    assert_eq!(ran.code, Some(70));
-    assert!(broken.elapsed() < Duration::from_secs(30));
-}
-
-#[test]
 fn a_signal_saves_and_the_run_goes_on_later() {
     let place = Place::new();
     let long = "train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000";
     let mut command = place.command(long);
-    let child = with_mpi_settings(&mut command).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let began = Instant::now();
-    while !place.path("r/metrics.jsonl").exists() || place.metrics("r").len() < 3 {
-        assert!(began.elapsed() < Duration::from_secs(60), "no steps");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    place.await_steps("r");
     std::process::Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap();
     let stopped = ran(child.wait_with_output().unwrap()).ok();
     assert!(stopped.err.contains("train --resume r"), "{}", stopped.err);

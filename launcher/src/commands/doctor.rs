@@ -34,7 +34,8 @@ impl Report {
 
     fn line(&self, state: &str, what: &str, fact: &str) {
         if !self.quiet {
-            println!("{state}  {what:<12} {fact}");
+            // The exit code says the same to who does not read on.
+            super::print_line(format!("{state}  {what:<12} {fact}")).ok();
         }
     }
 }

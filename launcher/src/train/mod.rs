@@ -12,6 +12,7 @@ use miette::Result;
 
 use crate::{
     cli::TrainArgs,
+    said::tell,
     world::{World, mpi_library},
 };
 
@@ -20,7 +21,7 @@ pub fn train(args: &TrainArgs) -> bool {
     let world = match World::join() {
         Ok(world) => world,
         Err(error) => {
-            eprintln!("{:?}", miette::Report::new(error));
+            tell(format!("{:?}", miette::Report::new(error)));
             return false;
         }
     };

@@ -3,6 +3,7 @@
 use miette::{Diagnostic, Report, Result};
 
 use super::World;
+use crate::said::tell;
 
 /// This rank is fine, but another is not; that one says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Diagnostic)]
@@ -48,10 +49,10 @@ impl World {
             return;
         }
         if self.size == 1 || self.failed_together.get() {
-            eprintln!("{report:?}");
+            tell(format!("{report:?}"));
             return;
         }
-        eprintln!("rank {}: {report:?}\nending the job on all {} ranks", self.rank, self.size);
+        tell(format!("rank {}: {report:?}\nending the job on all {} ranks", self.rank, self.size));
         self.abort();
     }
 }

@@ -15,6 +15,8 @@ use std::cell::Cell;
 
 use miette::Diagnostic;
 
+use crate::said::tell;
+
 pub use starter::Starter;
 
 /// Exit code of a job that one rank ended (BSD's EX_SOFTWARE), to be told from a common error's 1.
@@ -141,7 +143,7 @@ impl World {
         let (rank, handle, default) = (self.rank, job.abort_handle(), std::panic::take_hook());
         std::panic::set_hook(Box::new(move |info| {
             default(info);
-            eprintln!("rank {rank} panicked (a bug in twinflow-xla); ending the job on all ranks");
+            tell(format!("rank {rank} panicked (a bug in twinflow-xla); ending the job on all ranks"));
             handle.abort(ABORT_CODE);
         }));
     }
@@ -154,4 +156,43 @@ impl World {
 /// The MPI library's name and version; `None` in a build without MPI.
 pub fn mpi_library() -> Option<String> {
     mpi_world::library()
+}
+
+#[cfg(all(test, feature = "mpi"))]
+mod tests {
+    use std::{
+        env,
+        process::Command,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    #[ignore = "run by the next test, under mpirun"]
+    fn panic_on_rank_1() {
+        if env::var_os("OMPI_COMM_WORLD_SIZE").is_none() {
+            return;
+        }
+        let world = World::join().unwrap();
+        assert_ne!(world.rank(), 1, "as a bug would");
+        world.all_reduce_max(0);
+        unreachable!("rank 1 never comes");
+    }
+
+    #[test]
+    fn mpi_a_panic_on_one_rank_ends_the_whole_job() {
+        let began = Instant::now();
+        let mut command = Command::new("mpirun");
+        command.args(["-n", "2"]).arg(env::current_exe().unwrap());
+        command.args(["--exact", "world::tests::panic_on_rank_1", "--ignored", "--nocapture"]);
+        for name in ["ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM", "MCA_rmaps_base_oversubscribe"] {
+            command.env(format!("OMPI_{name}"), "1");
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(ABORT_CODE), "{said}");
+        assert!(said.contains("as a bug would") && said.contains("rank 1 panicked"), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
 }

@@ -2,8 +2,10 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -46,9 +48,15 @@ impl Ran {
         self
     }
 
-    /// Asserts a failure whose message holds all the parts (line breaks and frames left out).
+    /// Asserts a failure that was told in one message, and so by the exit code 1, which holds all the parts (line breaks
+    /// and frames left out).
     pub fn refused(self, parts: &[&str]) -> Self {
-        assert_ne!(self.code, Some(0), "it succeeded:\n{}", self.out);
+        assert_eq!(self.code, Some(1), "{}\n{}", self.out, self.err);
+        self.told(parts)
+    }
+
+    /// Asserts that standard error holds all the parts and no panic.
+    pub fn told(self, parts: &[&str]) -> Self {
         let message = self.message();
         parts.iter().for_each(|part| assert!(message.contains(part), "'{part}' is not in:\n{message}\n{}", self.err));
         assert!(!message.contains("panicked"), "{message}");
@@ -93,9 +101,19 @@ impl Place {
 
     /// The program on several ranks.
     pub fn mpirun(&self, ranks: usize, arguments: &str) -> Ran {
+        ran(self.mpirun_command(ranks, arguments).output().unwrap())
+    }
+
+    fn mpirun_command(&self, ranks: usize, arguments: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_twinflow-xla");
         let mut command = self.prepared("mpirun", &format!("-n {ranks} {program} {arguments}"));
-        ran(with_mpi_settings(&mut command).output().unwrap())
+        with_mpi_settings(&mut command);
+        command
+    }
+
+    /// The same, left running.
+    pub fn start_mpirun(&self, ranks: usize, arguments: &str) -> Child {
+        self.mpirun_command(ranks, arguments).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Trains with `tiny.toml` into the folder `run`.
@@ -103,11 +121,29 @@ impl Place {
         self.run(&format!("train --config tiny.toml --set run.dir={run} {settings}"))
     }
 
+    /// Waits until a run that goes on elsewhere has made some steps.
+    pub fn await_steps(&self, run: &str) {
+        let began = Instant::now();
+        while !self.path(run).join("metrics.jsonl").exists() || self.metrics(run).len() < 3 {
+            assert!(began.elapsed() < Duration::from_secs(120), "no steps");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The lines of a run's metrics.jsonl.
     pub fn metrics(&self, run: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// Names and bytes of all files below a folder, without the lock: that tells who looked last.
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|file| !file.ends_with("lock"));
+    let own = files.map(|file| (file.clone(), std::fs::read(file).unwrap()));
+    own.chain(folders.iter().flat_map(|folder| contents(folder))).collect()
 }
 
 /// Lets Open MPI run as root and with more ranks than cores.
