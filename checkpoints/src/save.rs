@@ -42,11 +42,7 @@ pub fn save(request: &SaveRequest) -> Result<PathBuf, CheckpointError> {
 ///
 /// # Errors
 /// As [`save`].
-pub fn save_as(
-    target: &Path,
-    metadata: &Metadata,
-    arrays: &[(ParamPath, HostArray)],
-) -> Result<(), CheckpointError> {
+pub fn save_as(target: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {
     let needed = layout::size_bound(arrays, metadata.config.len());
     publish(target, needed, |temporary| write(temporary, metadata, arrays))
 }

@@ -57,7 +57,7 @@ pub struct Judge {
     pub(super) config: JudgeConfig,
     pub(super) layers: JudgeLayers<Init>,
     pub(super) optimizer: Optimizer,
-    pub(super) sample: [usize; 3],
+    sample: [usize; 3],
     pub(super) classes: usize,
     steps: u64,
 }
@@ -122,6 +122,12 @@ impl Judge {
     /// Types of the parameters.
     pub fn parameter_spec(&self) -> Params<TensorType> {
         Params::from_tree(self.layers.clone()).spec()
+    }
+
+    /// Type of `batch` images.
+    pub fn images_spec(&self, batch: usize) -> TensorType {
+        let [height, width, channels] = self.sample;
+        TensorType::f32([batch, height, width, channels])
     }
 
     /// Images `[b, height, width, channels]` -> features and class scores.

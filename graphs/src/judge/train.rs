@@ -53,11 +53,8 @@ impl Judge {
 
     /// Types of a batch.
     pub fn batch_spec(&self) -> JudgeBatch<TensorType> {
-        let (batch, [height, width, channels]) = (self.config.batch_size, self.sample);
-        JudgeBatch {
-            images: TensorType::f32([batch, height, width, channels]),
-            labels: TensorType::new(DType::I32, [batch]),
-        }
+        let batch = self.config.batch_size;
+        JudgeBatch { images: self.images_spec(batch), labels: TensorType::new(DType::I32, [batch]) }
     }
 
     /// One step: the state after it, and the mean cross entropy before it. Donate the state.
