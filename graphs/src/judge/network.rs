@@ -71,7 +71,7 @@ pub(super) struct JudgeLayers<L> {
     scores: Linear<L>,
 }
 
-/// A 3x3 convolution that keeps height and width.
+/// A convolution that keeps height and width.
 #[derive(Clone, Debug, Tree)]
 struct Convolution<L> {
     /// HWIO.
@@ -145,8 +145,8 @@ impl JudgeLayers<Init> {
         let area = BLOCK * BLOCK;
         let flat = height * width / (area * area) * second;
         JudgeLayers {
-            first: Convolution::he(area * channels, first),
-            second: Convolution::he(area * first, second),
+            first: Convolution::he(3, area * channels, first),
+            second: Convolution::he(2, area * first, second),
             features: Linear::normal(flat, features, (2.0 / flat as f64).sqrt()),
             scores: Linear::xavier(features, classes),
         }
@@ -169,15 +169,17 @@ impl<'t> JudgeLayers<Tensor<'t>> {
 
 impl Convolution<Init> {
     /// Normal weights of variance 2 / inputs (He et al. 2015), zero bias.
-    fn he(inputs: usize, outputs: usize) -> Self {
-        let std = (2.0 / (9 * inputs) as f64).sqrt();
-        Convolution { weight: Init::normal([3, 3, inputs, outputs], std), bias: Init::zeros([outputs]) }
+    fn he(side: usize, inputs: usize, outputs: usize) -> Self {
+        let std = (2.0 / (side * side * inputs) as f64).sqrt();
+        Convolution { weight: Init::normal([side, side, inputs, outputs], std), bias: Init::zeros([outputs]) }
     }
 }
 
 impl<'t> Convolution<Tensor<'t>> {
     fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        x_bhwc.conv(self.weight, ConvConfig::new(2).with_padding(1)) + self.bias
+        let side = self.weight.dim(0) as i64;
+        let padding = vec![(side / 2, (side - 1) / 2); 2];
+        x_bhwc.conv(self.weight, ConvConfig { padding, ..ConvConfig::new(2) }) + self.bias
     }
 }
 
