@@ -40,5 +40,5 @@ pub use import::import_safetensors;
 pub use info::{GroupSummary, Info};
 pub use metadata::{Metadata, SCHEMA, SCHEMA_VERSION};
 pub use retention::Retention;
-pub use save::{SaveRequest, save};
+pub use save::{SaveRequest, save, save_as};
 pub use verify::{Damage, VerifyReport, verify};

@@ -33,11 +33,18 @@ impl SaveRequest {
 /// [`CheckpointError::DiskFull`], another error of the file system, or a name that HDF5 cannot hold. Nothing is left
 /// behind, and earlier checkpoints are untouched.
 pub fn save(request: &SaveRequest) -> Result<PathBuf, CheckpointError> {
-    let SaveRequest { folder, metadata, arrays } = request;
-    let target = folder.join(folder::file_name(metadata.step));
-    let needed = layout::size_bound(arrays, metadata.config.len());
-    publish(&target, needed, |temporary| write(temporary, metadata, arrays))?;
+    let target = request.folder.join(folder::file_name(request.metadata.step));
+    save_as(&target, &request.metadata, &request.arrays)?;
     Ok(target)
+}
+
+/// Saves arrays under any file name, in the format of a checkpoint. The file appears whole or not at all.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_as(target: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {
+    let needed = layout::size_bound(arrays, metadata.config.len());
+    publish(target, needed, |temporary| write(temporary, metadata, arrays))
 }
 
 fn write(path: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {

@@ -3,6 +3,7 @@
 mod error;
 pub mod flow;
 mod init;
+pub mod judge;
 mod loss_terms;
 pub mod models;
 pub mod nn;

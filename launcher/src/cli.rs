@@ -32,6 +32,16 @@ pub enum Command {
         twinflow-xla sample --checkpoint runs/quickstart --nfe 1 --out one-step.png\n  \
         twinflow-xla sample --checkpoint runs/quickstart/checkpoints --labels 0,1,2 --count 100 --out samples.h5")]
     Sample(SampleArgs),
+    /// Measure a trained model's samples: class accuracy, Frechet distance, diversity
+    ///
+    /// A small classifier, trained on the real training images (once per dataset, about a minute), judges the samples.
+    /// Frechet distances are taken in its features, to the real test images; diversity is the mean distance of two
+    /// samples of a class, as a share of that of two test images. Samples have the method's usual settings for each
+    /// number of calls.
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla eval --checkpoint runs/quickstart\n  \
+        twinflow-xla eval --checkpoint runs/quickstart --nfe 1,30 --count 1000 --out runs/quickstart/eval.json")]
+    Eval(EvalArgs),
     /// Bring datasets into the HDF5 layout that training reads, and look into them
     #[command(subcommand)]
     Data(DataCommand),
@@ -129,6 +139,42 @@ impl Weights {
             Weights::Teacher => "teacher",
         }
     }
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A checkpoint file, or a folder of them (or a run folder): then the newest valid one
+    #[arg(long, value_name = "C")]
+    pub checkpoint: PathBuf,
+    /// Network calls per sample, separated by commas: up to 2 are placed as `few`, up to 8 as `any`, more as `mul`
+    #[arg(long, value_delimiter = ',', value_name = "N,..", default_value = "1,2,4,30")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub nfe: Vec<u32>,
+    /// Samples per class
+    #[arg(long, value_name = "M", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// Training images, which the judge learns from [default: the checkpoint's config, data.path]
+    #[arg(long, value_name = "FILE.h5")]
+    pub data: Option<PathBuf>,
+    /// Test images, which samples are compared with [default: NAME-test.h5 beside the training images' NAME.h5]
+    #[arg(long, value_name = "FILE.h5")]
+    pub test_data: Option<PathBuf>,
+    /// Which of the checkpoint's weights to use
+    #[arg(long, value_enum, default_value_t = Weights::Ema)]
+    pub weights: Weights,
+    /// Where the trained judge is kept [default: NAME.judge.h5 beside the training images]
+    #[arg(long, value_name = "FILE.h5")]
+    pub judge: Option<PathBuf>,
+    /// The results with all settings
+    #[arg(long, value_name = "FILE.json", default_value = "eval.json")]
+    pub out: PathBuf,
+    /// Seed of the samples' noise; equal seeds give equal results
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Changes to the checkpoint's settings, e.g. device.platform=cuda
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// `data` subcommands.

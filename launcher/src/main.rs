@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod data_source;
 mod devices;
+mod eval;
 mod logging;
 mod metrics;
 mod pictures;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let done = match &command {
         Command::Train(args) => return if train::train(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         Command::Sample(args) => sample::sample(args),
+        Command::Eval(args) => commands::eval(args),
         Command::Data(command) => commands::data(command),
         Command::Checkpoint(command) => commands::checkpoint(command),
         Command::Graph(args) => commands::graph(args),

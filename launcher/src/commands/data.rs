@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use miette::{Result, miette};
 use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx};
 
-use super::print_line;
+use super::{eval::test_file, print_line};
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
 use crate::said::Said;
 
@@ -17,6 +17,14 @@ struct Import {
     images: PathBuf,
     labels: PathBuf,
     metadata: Metadata,
+    out: PathBuf,
+}
+
+/// What a dataset's images are for.
+#[derive(Clone, Copy)]
+enum Split {
+    Train,
+    Test,
 }
 
 /// Runs `data`.
@@ -35,8 +43,11 @@ pub fn data(command: &DataCommand) -> Result<()> {
 
 fn import(args: &ImportArgs) -> Result<()> {
     let ImportKind::Idx = args.kind;
-    let import = match (args.from_debian, &args.images, &args.labels) {
-        (Some(DebianDataset::FashionMnist), ..) => fashion_mnist(&Path::new(DEBIAN).join("fashion-mnist"))?,
+    let imports = match (args.from_debian, &args.images, &args.labels) {
+        (Some(DebianDataset::FashionMnist), ..) => {
+            let folder = Path::new(DEBIAN).join("fashion-mnist");
+            vec![fashion_mnist(&folder, Split::Train, &args.out)?, fashion_mnist(&folder, Split::Test, &args.out)?]
+        }
         (None, Some(images), Some(labels)) => {
             let stem = args.out.file_stem().map_or("dataset".into(), |stem| stem.to_string_lossy().into_owned());
             let metadata = Metadata {
@@ -45,7 +56,7 @@ fn import(args: &ImportArgs) -> Result<()> {
                 classes: args.classes as usize,
                 class_names: Vec::new(),
             };
-            Import { images: images.clone(), labels: labels.clone(), metadata }
+            vec![Import { images: images.clone(), labels: labels.clone(), metadata, out: args.out.clone() }]
         }
         _ => return Err(miette!("name the files by --images and --labels, or a package by --from-debian")),
     };
@@ -53,12 +64,17 @@ fn import(args: &ImportArgs) -> Result<()> {
         std::fs::create_dir_all(folder)
             .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
     }
-    let info = import_idx(&import.images, &import.labels, &args.out, &import.metadata).said()?;
-    print_line(info)
+    imports.iter().try_for_each(|import| {
+        print_line(import_idx(&import.images, &import.labels, &import.out, &import.metadata).said()?)
+    })
 }
 
-fn fashion_mnist(folder: &Path) -> Result<Import> {
-    let images = folder.join("train-images-idx3-ubyte.gz");
+fn fashion_mnist(folder: &Path, split: Split, out: &Path) -> Result<Import> {
+    let (files, name, out) = match split {
+        Split::Train => ("train", "training", out.to_owned()),
+        Split::Test => ("t10k", "test", test_file(out)),
+    };
+    let images = folder.join(format!("{files}-images-idx3-ubyte.gz"));
     if !images.is_file() {
         return Err(miette!(
             help = "apt install dataset-fashion-mnist; or without root, in any folder: apt download dataset-fashion-mnist && \
@@ -69,12 +85,13 @@ fn fashion_mnist(folder: &Path) -> Result<Import> {
     }
     Ok(Import {
         images,
-        labels: folder.join("train-labels-idx1-ubyte.gz"),
+        labels: folder.join(format!("{files}-labels-idx1-ubyte.gz")),
         metadata: Metadata {
             name: "fashion-mnist".into(),
-            source: "Debian package dataset-fashion-mnist, training split".into(),
+            source: format!("Debian package dataset-fashion-mnist, {name} split"),
             classes: FASHION_MNIST_CLASSES.len(),
             class_names: FASHION_MNIST_CLASSES.map(str::to_owned).to_vec(),
         },
+        out,
     })
 }

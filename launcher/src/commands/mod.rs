@@ -3,11 +3,13 @@
 mod checkpoint;
 mod data;
 mod doctor;
+mod eval;
 mod graph;
 
 pub use checkpoint::{checkpoint, open as open_checkpoint};
 pub use data::data;
 pub use doctor::doctor;
+pub use eval::eval;
 pub use graph::graph;
 
 use std::{

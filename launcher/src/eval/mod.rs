@@ -1,0 +1,15 @@
+//! Measures of samples: a judge's opinion, Frechet distance, diversity within a class.
+
+mod diversity;
+mod eigen;
+mod frechet;
+mod judge;
+mod judge_file;
+mod report;
+mod settings;
+
+pub use diversity::diversity;
+pub use frechet::{Gaussian, frechet_distance};
+pub use judge::{Examined, TrainedJudge};
+pub use report::{Judged, Measured, Report, Scores};
+pub use settings::sampling;
