@@ -14,8 +14,8 @@ use common::{Place, contents, ran};
 /// From a failure to the end of the job; most of it is Open MPI's own waiting.
 const SECONDS: Duration = Duration::from_secs(20);
 /// A run that does not end by itself.
-const ENDLESS: &str = "train --config tiny.toml --set run.dir=r --set train.steps=1000000 --set flow.steps=1000000 \
-                       --set train.checkpoint_every=1";
+const ENDLESS: &str =
+    "train --config tiny.toml --set run.dir=r --set train.steps=1000000 --set train.checkpoint_every=1";
 
 /// The process of a job on this machine, by rank: the one in `place` that Open MPI gave that rank.
 fn process_of_rank(place: &Place, rank: usize) -> PathBuf {
@@ -78,7 +78,7 @@ fn mpi_a_killed_rank_ends_the_whole_job() {
     }
     place.run("checkpoint verify r").ok();
     let steps = place.metrics("r").len() + 1;
-    place.run(&format!("train --resume r --set train.steps={steps} --set flow.steps={steps}")).ok();
+    place.run(&format!("train --resume r --set train.steps={steps}")).ok();
 }
 
 #[test]

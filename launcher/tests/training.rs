@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Place, checkpoints, ran};
+use common::{BOTH_PHASES, Place, checkpoints, ran};
 use twinflow_array::HostArray;
 use twinflow_checkpoints::Checkpoint;
 
@@ -34,7 +34,7 @@ fn distance(a: &Path, b: &Path) -> f64 {
 #[test]
 fn a_run_writes_its_files_and_samples_can_be_drawn() {
     let place = Place::new();
-    place.train("r", "").ok();
+    place.train("r", BOTH_PHASES).ok();
     let lines = place.metrics("r");
     assert_eq!(
         lines.iter().map(|line| line["step"].as_u64().unwrap()).collect::<Vec<_>>(),
@@ -64,8 +64,8 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
 #[test]
 fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
     let place = Place::new();
-    place.train("whole", "").ok();
-    place.train("parts", "--set train.steps=6").ok();
+    place.train("whole", BOTH_PHASES).ok();
+    place.train("parts", &format!("{BOTH_PHASES} --set train.steps=6")).ok();
     place.run("train --resume parts --set train.steps=8").ok();
     assert!(state(&place.path("whole")) == state(&place.path("parts")), "the states differ");
     assert_eq!(place.metrics("parts").len(), 8);
@@ -95,7 +95,7 @@ fn mpi_ranks_devices_and_micro_batches_equal_one() {
 #[test]
 fn a_signal_saves_and_the_run_goes_on_later() {
     let place = Place::new();
-    let long = "train --config tiny.toml --set run.dir=r --set train.steps=100000 --set flow.steps=100000";
+    let long = "train --config tiny.toml --set run.dir=r --set train.steps=100000";
     let mut command = place.command(long);
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     place.await_steps("r");
@@ -104,7 +104,7 @@ fn a_signal_saves_and_the_run_goes_on_later() {
     assert!(stopped.err.contains("train --resume r"), "{}", stopped.err);
     let steps = place.metrics("r").len();
     let resumed = steps + 2;
-    place.run(&format!("train --resume r --set train.steps={resumed} --set flow.steps={resumed}")).ok();
+    place.run(&format!("train --resume r --set train.steps={resumed}")).ok();
     assert_eq!(place.metrics("r").len(), resumed);
 }
 
