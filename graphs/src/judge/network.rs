@@ -43,7 +43,7 @@ impl Default for JudgeConfig {
             features: 128,
             dropout: 0.4,
             batch_size: 128,
-            epochs: 4,
+            epochs: 5,
             least_steps: 400,
             learning_rate: 2e-3,
             weight_decay: 0.05,
