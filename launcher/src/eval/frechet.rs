@@ -63,7 +63,7 @@ mod tests {
         let (a, b) = (array![[2.0, 0.5], [0.5, 1.0]], array![[1.0, -0.3], [-0.3, 3.0]]);
         // The eigenvalues l1, l2 of A B have sqrt(l1) + sqrt(l2) = sqrt(trace + 2 sqrt(determinant)).
         let product = a.dot(&b);
-        let determinant = product[(0, 0)] * product[(1, 1)] - product[(0, 1)] * product[(1, 0)];
+        let determinant: f64 = product[(0, 0)] * product[(1, 1)] - product[(0, 1)] * product[(1, 0)];
         let expected = 3.0 + 4.0 - 2.0 * (product.diag().sum() + 2.0 * determinant.sqrt()).sqrt();
         let distance = frechet_distance(&gaussian(a.clone()), &gaussian(b.clone()));
         assert!((distance - expected).abs() < 1e-12, "{distance} {expected}");
