@@ -31,6 +31,9 @@ setup: packages $(PLUGIN) ## system packages and the CPU plugin, if they are mis
 packages:
 	@scripts/install-packages build
 
+.PHONY: plugin
+plugin: $(PLUGIN) ## OpenXLA's CPU plugin only, into .plugins/ (needs no root)
+
 $(PLUGIN): scripts/install-cpu-plugin scripts/cpu-plugin.txt
 	@scripts/install-cpu-plugin
 
