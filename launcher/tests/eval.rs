@@ -78,7 +78,7 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
 #[test]
 fn evaluations_that_make_no_sense_are_refused() {
     let place = Place::new();
-    place.train("toy", "").ok();
+    place.train("toy", "--set flow.steps=2 --set train.steps=2").ok();
     place.run("eval --checkpoint toy").refused(&["not trained on a dataset file", "--data"]);
     place.run("eval --checkpoint toy --set sample.nfe=3").refused(&["--set sample.nfe=3 has no effect on eval"]);
     write_idx(&place, "bars", 6);
