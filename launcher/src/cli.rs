@@ -205,7 +205,8 @@ pub struct ImportArgs {
     /// Label file, gzipped or not
     #[arg(long, value_name = "FILE", required_unless_present = "from_debian")]
     pub labels: Option<PathBuf>,
-    /// A dataset that a Debian package installs (apt install dataset-NAME); stands for --images and --labels
+    /// A dataset that a Debian package installs (apt install dataset-NAME), in place of --images and --labels: its test
+    /// images become OUT-test.h5 beside OUT.h5
     #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["images", "labels"])]
     pub from_debian: Option<DebianDataset>,
     /// Name written into the file [default: the output's file name]

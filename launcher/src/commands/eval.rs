@@ -234,3 +234,15 @@ fn read(data: &Dataset, indices: &[u64]) -> Result<(Vec<f32>, Vec<i32>)> {
     data.read(indices, &mut images, &mut labels).said()?;
     Ok((images, labels))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_images_and_judge_are_beside_the_training_images() {
+        let train = Path::new("datasets/digits.v2.h5");
+        assert_eq!(test_file(train), Path::new("datasets/digits.v2-test.h5"));
+        assert_eq!(train.with_extension("judge.h5"), Path::new("datasets/digits.v2.judge.h5"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Measures of samples: a judge's opinion, Frechet distance, diversity within a class.
 
 mod diversity;
-mod eigen;
+mod factors;
 mod frechet;
 mod judge;
 mod judge_file;
