@@ -46,7 +46,7 @@ $(DATASET): | program
 	$(PROGRAM) data import --from-debian fashion-mnist --out $@
 
 .PHONY: quickstart
-quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (about 5 minutes) and shows its samples
+quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (5-6 minutes), shows and judges its samples
 	@run=$$(scripts/fresh-folder $(RUN))
 	mpirun -n 2 $(PROGRAM) train --config configs/quickstart.toml --set run.dir=$$run
 	$(PROGRAM) sample --checkpoint $$run --nfe 1 --count 10 --out $$run/samples/quickstart.png
