@@ -50,7 +50,8 @@ pub fn explain(table: &Table, path: &[String], message: &str, sources: &[Source]
     let key = path.join(".");
     let names = backticked(message);
     let problem = if let (true, Some((unknown, known))) = (message.starts_with("unknown field"), names.split_first()) {
-        let parent = if path.last() == Some(unknown) { &path[..path.len() - 1] } else { path };
+        // A section that is unknown fails at each of its keys.
+        let parent = &path[..path.iter().rposition(|part| part == unknown).unwrap_or(path.len())];
         let key = parent.iter().chain([unknown]).cloned().collect::<Vec<_>>().join(".");
         let problem = Problem::UnknownKey { key: key.clone(), known: known.to_vec() };
         return ConfigError::with_key(problem, &key, sources);

@@ -36,6 +36,8 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
 
 #[test]
 fn assignments_are_checked_where_they_stand() {
+    let out = refused("", &["trian.steps=5"]);
+    check(&out, &["unknown key 'trian'", "did you mean 'train'?", "Known at the top"]);
     check(&refused("", &["data.kinds=toy"]), &["unknown key 'data.kinds'", "did you mean 'kind'?", "--set"]);
     check(&refused("", &["data.kind=toys"]), &["data.kind is \"toys\"", "did you mean \"toy\"?", "--set"]);
     check(&refused("", &["steps=3"]), &["--set wants SECTION.KEY=VALUE, not 'steps=3'"]);
