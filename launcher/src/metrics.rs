@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Optimizer steps done, this one included: the first line has 1.
     pub step: u64,

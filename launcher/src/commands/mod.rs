@@ -1,14 +1,18 @@
 //! The subcommands that do not train or sample.
 
 mod checkpoint;
+mod completions;
 mod data;
 mod doctor;
 mod graph;
+mod report;
 
 pub use checkpoint::{checkpoint, open as open_checkpoint};
+pub use completions::completions;
 pub use data::data;
 pub use doctor::doctor;
 pub use graph::graph;
+pub use report::report;
 
 use std::{
     fmt::Display,
