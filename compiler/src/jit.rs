@@ -4,6 +4,7 @@ use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves, map, paths,
 use twinflow_pjrt::{Arg, Buffer, Client, CompileOptions, Device, Executable, PjrtError};
 
 use crate::{
+    cache::Cache,
     error::TraceError,
     passes::simplify,
     program::Program,
@@ -104,8 +105,21 @@ where
     /// # Errors
     /// The plugin's, if it rejects the program or an option.
     pub fn compile(self, client: &Client, options: &CompileOptions) -> Result<Jit<D, K, O>, JitError> {
+        self.compile_cached(client, options, &Cache::off())
+    }
+
+    /// As [`Traced::compile`], but loaded from the cache if it is there.
+    ///
+    /// # Errors
+    /// As [`Traced::compile`]; the cache has none.
+    pub fn compile_cached(
+        self,
+        client: &Client,
+        options: &CompileOptions,
+        cache: &Cache,
+    ) -> Result<Jit<D, K, O>, JitError> {
         let source = |source| JitError::Pjrt { function: self.name.clone(), source };
-        let executable = client.compile(&self.stablehlo(true), options).map_err(source)?;
+        let executable = cache.compile(client, &self.stablehlo(true), options).map_err(source)?;
         Ok(Jit { traced: self, executable })
     }
 }

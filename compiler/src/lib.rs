@@ -1,6 +1,7 @@
 //! From a Rust function on tensors to an XLA executable: tracer, autodiff, StableHLO, jit. Knows no model, file or MPI.
 
 pub mod autodiff;
+mod cache;
 mod control;
 pub mod error;
 mod indexing;
@@ -16,6 +17,7 @@ pub mod stablehlo;
 mod trace;
 
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
+pub use cache::{Cache, CacheTally, CacheUsage};
 pub use control::{remat, scan, while_loop};
 pub use error::{TraceError, TraceErrorKind, TypeError};
 pub use indexing::{concatenate, stack};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Turns a flow-matching image model into a one-step generator by TwinFlow, on any XLA device.
 #[derive(Debug, Parser)]
@@ -20,7 +21,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a model: flow matching first, then TwinFlow
     ///
-    /// Writes a run folder (by default runs/NAME) with config.toml, metrics.jsonl, checkpoints/ and samples/.
+    /// Writes a run folder (by default runs/NAME) with config.toml, metrics.jsonl, checkpoints/, samples/ and report.html.
     /// Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint and exit; --resume goes on from there.
     #[command(after_help = "Examples:\n  \
         twinflow-xla train\n  \
@@ -52,6 +53,19 @@ pub enum Command {
     Graph(GraphArgs),
     /// Say what is installed and working here, and what to do about what is not
     Doctor(DoctorArgs),
+    /// Write a run's report anew: curves, samples, evaluation and settings in one HTML file
+    Report {
+        /// The run folder; the report becomes its report.html
+        run: PathBuf,
+    },
+    /// Print a script that completes this program's arguments in a shell
+    #[command(after_help = "Examples:\n  \
+        source <(twinflow-xla completions bash)\n  \
+        twinflow-xla completions fish > ~/.config/fish/completions/twinflow-xla.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Where a config comes from.

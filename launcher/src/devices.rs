@@ -1,9 +1,14 @@
 //! The XLA devices that this process computes on.
 
-use std::path::Path;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use miette::{Result, miette};
+use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin};
+use twinflow_compiler::{Cache, Jit, JitError, Traced};
 
 use crate::config::{DeviceConfig, Platform};
 use crate::said::Said;
@@ -12,6 +17,7 @@ use crate::said::Said;
 pub struct Devices {
     client: Client,
     optimization_level: i64,
+    cache: Cache,
 }
 
 impl Devices {
@@ -38,7 +44,7 @@ impl Devices {
                 config.devices
             ));
         }
-        Ok(Devices { client, optimization_level: config.optimization_level })
+        Ok(Devices { client, optimization_level: config.optimization_level, cache: cache(config) })
     }
 
     /// The client.
@@ -49,6 +55,24 @@ impl Devices {
     /// The devices.
     pub fn all(&self) -> &[Device] {
         self.client.devices()
+    }
+
+    /// Compiles a program for `replicas` devices at once, or loads it from the cache of compiled programs.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn compile<D, K, O>(&self, traced: Traced<D, K, O>, replicas: usize) -> Result<Jit<D, K, O>, JitError>
+    where
+        D: Tree<Leaf = TensorType>,
+        K: Tree<Leaf = TensorType>,
+        O: Tree<Leaf = TensorType>,
+    {
+        traced.compile_cached(&self.client, &self.compile_options(replicas), &self.cache)
+    }
+
+    /// Compiled programs on disk.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// How to compile a program that runs on `replicas` devices at once.
@@ -80,7 +104,47 @@ pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
     found.said()
 }
 
+/// The cache of compiled programs that the settings ask for.
+pub fn cache(config: &DeviceConfig) -> Cache {
+    let folder = match config.cache_dir.as_str() {
+        "" => None,
+        "auto" => user_cache_folder(|name| env::var_os(name).map(PathBuf::from)),
+        folder => Some(PathBuf::from(folder)),
+    };
+    let most_bytes = (config.cache_size_gib * f64::from(1 << 30)) as u64;
+    folder.map_or_else(Cache::off, |folder| Cache::at(folder, most_bytes))
+}
+
+/// `$XDG_CACHE_HOME/twinflow-xla`, which is below `~/.cache` where the variable is not set; relative values do not
+/// count (XDG Base Directory Specification).
+fn user_cache_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |name| variable(name).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Some(caches?.join("twinflow-xla"))
+}
+
 /// Whether NVIDIA's driver shows a GPU.
 pub fn has_gpu() -> bool {
     std::fs::read_dir("/proc/driver/nvidia/gpus").is_ok_and(|mut gpus| gpus.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_kept_where_the_user_keeps_caches() {
+        let folder = |cache: Option<&str>, home: Option<&str>| {
+            let value = |name: &str| if name == "HOME" { home } else { cache }.map(PathBuf::from);
+            user_cache_folder(value)
+        };
+        assert_eq!(folder(Some("/fast"), Some("/home/a")), Some("/fast/twinflow-xla".into()));
+        assert_eq!(folder(Some("relative"), Some("/home/a")), Some("/home/a/.cache/twinflow-xla".into()));
+        assert_eq!(folder(None, None), None);
+        let named = |cache_dir: &str| {
+            let config = DeviceConfig { cache_dir: cache_dir.into(), ..DeviceConfig::default() };
+            cache(&config).folder().map(Path::to_owned)
+        };
+        assert_eq!((named(""), named("here")), (None, Some("here".into())));
+    }
 }

@@ -5,16 +5,19 @@ mod commands;
 mod config;
 mod data_source;
 mod devices;
+mod environment;
 mod eval;
 mod logging;
 mod metrics;
 mod pictures;
 mod programs;
+mod report;
 mod run_folder;
 mod said;
 mod sample;
 mod sample_file;
 mod sampler;
+mod tensorboard;
 mod train;
 mod whole_file;
 mod world;
@@ -40,6 +43,8 @@ fn main() -> ExitCode {
         Command::Checkpoint(command) => commands::checkpoint(command),
         Command::Graph(args) => commands::graph(args),
         Command::Doctor(args) => commands::doctor(args),
+        Command::Report { run } => commands::report(run),
+        Command::Completions { shell } => commands::completions(*shell),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

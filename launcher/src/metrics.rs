@@ -13,7 +13,7 @@ use crate::{said::advice, whole_file};
 
 /// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Optimizer steps done, this one included: the first line has 1.
     pub step: u64,

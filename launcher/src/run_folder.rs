@@ -1,4 +1,4 @@
-//! The folder of a run: config.toml, metrics.jsonl, checkpoints/, samples/, logs/.
+//! The folder of a run: config.toml, metrics.jsonl, environment.jsonl, checkpoints/, samples/, tensorboard/, logs/.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -149,6 +149,16 @@ impl RunFolder {
     /// metrics.jsonl
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
+    }
+
+    /// environment.jsonl
+    pub fn environment(&self) -> PathBuf {
+        self.path.join("environment.jsonl")
+    }
+
+    /// tensorboard/
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// config.toml of the run at `path`.

@@ -34,7 +34,7 @@ impl Sampler {
     pub fn new(trainer: &Trainer, config: &SampleConfig, shape: [usize; 3], devices: &Devices) -> Result<Self> {
         let chunk = chunk_size(shape);
         let traced = programs::sample(trainer, config, chunk).said()?;
-        let jit = traced.compile(devices.client(), &devices.compile_options(1)).said()?;
+        let jit = devices.compile(traced, 1).said()?;
         Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
     }
 

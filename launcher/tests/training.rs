@@ -45,7 +45,7 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
     for key in ["loss", "grad_norm", "learning_rate", "samples_per_second", "step_seconds"] {
         assert!(lines.iter().all(|line| line[key].as_f64().unwrap() > 0.0), "{key}");
     }
-    for file in ["config.toml", "samples/one-step.png", "samples/loss.png", "logs/rank-0.log"] {
+    for file in ["config.toml", "samples/one-step.png", "samples/loss.png", "logs/rank-0.log", "report.html"] {
         assert!(place.path("r").join(file).is_file(), "{file}");
     }
     let draw = |out: &str, more: &str| place.run(&format!("sample --checkpoint r --count 5 --out {out} {more}")).ok();
@@ -62,6 +62,36 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
 }
 
 #[test]
+fn a_run_leaves_events_and_a_report_that_can_be_made_again() {
+    let place = Place::new();
+    place.train("r", "--set train.steps=6 --set train.sample_every=4").ok();
+    place.run("train --resume r --set train.steps=8").ok();
+    assert_eq!(std::fs::read_dir(place.path("r/tensorboard")).unwrap().count(), 2, "a file per start");
+    let report = std::fs::read_to_string(place.path("r/report.html")).unwrap();
+    for part in ["Loss and its terms", "Self-play gap", "resumed after step 6", "--resume r", "step 4", "seed = 0"] {
+        assert!(report.contains(part), "'{part}' is not in the report");
+    }
+    std::fs::remove_file(place.path("r/report.html")).unwrap();
+    std::fs::write(place.path("r/eval.json"), r#"{"results": [{"nfe": 1, "class_accuracy": 0.5}]}"#).unwrap();
+    let ran = place.run("report r").ok();
+    assert_eq!(ran.out.trim(), "r/report.html");
+    let with_evaluation = std::fs::read_to_string(place.path("r/report.html")).unwrap();
+    assert!(with_evaluation.contains("class accuracy") && with_evaluation.len() > report.len());
+    place.run("report nowhere").refused(&["nowhere is no run folder"]);
+}
+
+#[test]
+fn shells_get_their_completions() {
+    let place = Place::new();
+    for (shell, part) in
+        [("bash", "complete -F"), ("zsh", "#compdef twinflow-xla"), ("fish", "complete -c twinflow-xla")]
+    {
+        let ran = place.run(&format!("completions {shell}")).ok();
+        assert!(ran.out.contains(part) && ran.out.contains("resume"), "{}", ran.out);
+    }
+}
+
+#[test]
 fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
     let place = Place::new();
     place.train("whole", BOTH_PHASES).ok();
@@ -70,6 +100,39 @@ fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
     assert!(state(&place.path("whole")) == state(&place.path("parts")), "the states differ");
     assert_eq!(place.metrics("parts").len(), 8);
     place.run("train --resume parts").refused(&["the run is complete", "train.steps"]);
+}
+
+/// The lines of rank 0's log that say how many programs came from the cache.
+fn compiled_lines(place: &Place, run: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(place.path(run).join("logs/rank-0.log")).unwrap();
+    log.lines().filter(|line| line.contains("compiled phase=")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_run_whose_programs_come_from_the_cache_equals_one_that_compiles() {
+    let place = Place::new();
+    place.train("cold", "--set device.cache_dir=").ok();
+    assert!(!place.path("cache").exists());
+    place.train("fills", "").ok();
+    place.train("warm", "--set train.steps=6").ok();
+    place.run("train --resume warm --set train.steps=8").ok();
+    let from_cache = |run: &str, n: usize| compiled_lines(&place, run).iter().all(|l| l.ends_with(&format!("={n}")));
+    assert!(from_cache("cold", 0) && from_cache("fills", 0), "{:?}", compiled_lines(&place, "fills"));
+    assert_eq!(compiled_lines(&place, "warm").len(), 3);
+    assert!(from_cache("warm", 1), "{:?}", compiled_lines(&place, "warm"));
+    assert!(state(&place.path("cold")) == state(&place.path("warm")), "the states differ");
+    let doctor = place.run("doctor --config tiny.toml").ok();
+    assert!(doctor.out.contains("4 compiled") && doctor.out.contains("of at most 2 GiB"), "{}", doctor.out);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_one_warning() {
+    let place = Place::new();
+    std::fs::write(place.path("file"), "").unwrap();
+    let ran = place.train("r", "--set device.cache_dir=file/cache").ok();
+    assert_eq!(ran.err.matches("the cache of compiled programs file/cache").count(), 1, "{}", ran.err);
+    let doctor = place.run("doctor --config tiny.toml --set device.cache_dir=file/cache").ok();
+    assert!(doctor.out.contains("-> name a folder that you can write to"), "{}", doctor.out);
 }
 
 #[test]

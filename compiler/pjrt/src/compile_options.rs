@@ -43,8 +43,8 @@ impl CompileOptions {
         self
     }
 
-    /// The encoded `CompileOptionsProto` (xla/pjrt/proto/compile_options.proto).
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The encoded `CompileOptionsProto` (xla/pjrt/proto/compile_options.proto), as plugins get it.
+    pub fn encode(&self) -> Vec<u8> {
         // env_option_overrides: map<string, OptionOverrideProto>, an entry being { 1: key, 2: value }.
         let entry = |(name, value): &(String, OptionValue)| {
             Message::default().bytes(1, name.as_bytes()).message(2, override_value(value))

@@ -59,6 +59,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
         ),
     }
     accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
+    compiled_programs(&report, &config);
     let (major, minor, patch) = twinflow_data::hdf5_version();
     report.ok("HDF5", &format!("library {major}.{minor}.{patch}"));
     dataset(&mut report, &config);
@@ -132,6 +133,26 @@ fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {
             report.ok("device", &format!("{} {}{memory}", device.id(), device.kind()));
         }),
         Err(error) => report.problem("device", &error.to_string(), "see the message; device.platform=cpu always works"),
+    }
+}
+
+/// Training goes on without a cache, so that none is no problem.
+fn compiled_programs(report: &Report, config: &Config) {
+    let cache = devices::cache(&config.device);
+    let Some(folder) = cache.folder() else {
+        return report.ok("programs", "compiled anew every time: there is no cache (device.cache_dir)");
+    };
+    let held = cache.check_writable().and_then(|()| cache.usage());
+    match held {
+        Ok(held) => {
+            let (megabytes, gib) = (held.bytes as f64 / 1e6, config.device.cache_size_gib);
+            let of = format!("{} compiled, {megabytes:.0} MB of at most {gib} GiB", held.programs);
+            report.ok("programs", &format!("{}: {of}", folder.display()));
+        }
+        Err(error) => {
+            report.line("note   ", "programs", &format!("compiled anew every time: {}: {error}", folder.display()));
+            report.line("       ", "", "-> name a folder that you can write to: --set device.cache_dir=FOLDER");
+        }
     }
 }
 

@@ -1,16 +1,20 @@
 //! The subcommands that do not train or sample.
 
 mod checkpoint;
+mod completions;
 mod data;
 mod doctor;
 mod eval;
 mod graph;
+mod report;
 
 pub use checkpoint::{checkpoint, open as open_checkpoint};
+pub use completions::completions;
 pub use data::data;
 pub use doctor::doctor;
 pub use eval::eval;
 pub use graph::graph;
+pub use report::report;
 
 use std::{
     fmt::Display,

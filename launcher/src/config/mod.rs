@@ -162,6 +162,12 @@ impl Config {
         require(fraction > 0.0 && fraction <= 1.0, "device.memory_fraction", "must lie above 0 and up to 1")?;
         let level = self.device.optimization_level;
         require((-1..=3).contains(&level), "device.optimization_level", "must be -1 (the plugin's own) or 0 to 3")?;
+        let size = self.device.cache_size_gib;
+        require(
+            size > 0.0 && size.is_finite(),
+            "device.cache_size_gib",
+            "must be above 0; cache_dir=\"\" is no cache",
+        )?;
         let synthetic = self.data.kind == DataKind::Synthetic;
         require(!synthetic || [1, 3].contains(&self.data.channels), "data.channels", "must be 1 (gray) or 3 (RGB)")?;
         require(self.train.batch_size > 0, "train.batch_size", "must be at least 1")?;

@@ -37,12 +37,23 @@ pub struct DeviceConfig {
     pub memory_fraction: f64,
     /// XLA's backend optimisation level (0: compiles fast, runs slower); -1: the plugin's own.
     pub optimization_level: i64,
+    /// Where compiled programs are kept: a folder, `auto` (the user's cache folder), or nothing for nowhere.
+    pub cache_dir: String,
+    /// How large that folder may become, in GiB.
+    pub cache_size_gib: f64,
 }
 
 impl Default for DeviceConfig {
     fn default() -> Self {
-        let platform = Platform::Auto;
-        DeviceConfig { platform, plugin: PathBuf::new(), devices: 1, memory_fraction: 0.9, optimization_level: -1 }
+        DeviceConfig {
+            platform: Platform::Auto,
+            plugin: PathBuf::new(),
+            devices: 1,
+            memory_fraction: 0.9,
+            optimization_level: -1,
+            cache_dir: "auto".into(),
+            cache_size_gib: 2.0,
+        }
     }
 }
 

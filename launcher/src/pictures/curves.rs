@@ -19,9 +19,11 @@ pub struct Curve {
 const MAX_POINTS: usize = 400;
 
 impl Curve {
-    /// The curve with blocks of neighbours averaged, only finite positive values kept (the axis is logarithmic).
-    fn thinned(&self) -> Vec<(f64, f64)> {
-        let usable: Vec<_> = self.points.iter().filter(|(_, y)| y.is_finite() && *y > 0.0).copied().collect();
+    /// The curve with blocks of neighbours averaged; only finite values are kept, for a logarithmic axis only positive
+    /// ones.
+    pub fn thinned(&self, logarithmic: bool) -> Vec<(f64, f64)> {
+        let is_usable = |y: f64| y.is_finite() && (y > 0.0 || !logarithmic);
+        let usable: Vec<_> = self.points.iter().filter(|(_, y)| is_usable(*y)).copied().collect();
         let block = usable.len().div_ceil(MAX_POINTS).max(1);
         let mean = |points: &[(f64, f64)]| {
             let n = points.len() as f64;
@@ -38,7 +40,7 @@ impl Curve {
 pub fn draw_curves(path: &Path, title: &str, curves: &[Curve]) -> Result<(), PictureError> {
     register_font();
     let drawn: Vec<_> =
-        curves.iter().map(|curve| (curve.name, curve.thinned())).filter(|(_, p)| !p.is_empty()).collect();
+        curves.iter().map(|curve| (curve.name, curve.thinned(true))).filter(|(_, p)| !p.is_empty()).collect();
     if drawn.is_empty() {
         return Ok(());
     }
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn long_curves_are_averaged_and_what_has_no_logarithm_is_left_out() {
         let points = (0..800).map(|i| (f64::from(i), if i == 3 { f64::NAN } else { 2.0 })).chain([(800.0, 0.0)]);
-        let thinned = Curve { name: "loss", points: points.collect() }.thinned();
+        let thinned = Curve { name: "loss", points: points.collect() }.thinned(true);
         assert_eq!(thinned.len(), 400);
         assert_eq!(thinned[0], (0.5, 2.0));
     }

@@ -77,20 +77,22 @@ impl<'a> Engine<'a> {
 
     fn compile(&self, phase: Phase) -> Result<Programs> {
         let started = Instant::now();
-        let (client, trainer) = (self.devices.client(), self.trainer);
-        let options = self.devices.compile_options(self.states.len());
+        let (devices, trainer, replicas) = (self.devices, self.trainer, self.states.len());
+        let before = devices.cache().tally().loaded;
         let programs = if self.world.size() == 1 {
             let step = programs::step(trainer, phase).said()?;
-            Programs::Fused(Box::new(step.compile(client, &options).said()?))
+            Programs::Fused(Box::new(devices.compile(step, replicas).said()?))
         } else {
             let gradients = programs::gradients(trainer, phase).said()?;
             let update = programs::update(trainer, phase).said()?;
             Programs::Split {
-                gradients: Box::new(gradients.compile(client, &options).said()?),
-                update: Box::new(update.compile(client, &options).said()?),
+                gradients: Box::new(devices.compile(gradients, replicas).said()?),
+                update: Box::new(devices.compile(update, replicas).said()?),
             }
         };
-        tracing::info!(phase = programs::phase_name(phase), seconds = started.elapsed().as_secs_f64(), "compiled");
+        let from_cache = devices.cache().tally().loaded - before;
+        let (phase, seconds) = (programs::phase_name(phase), started.elapsed().as_secs_f64());
+        tracing::info!(phase, seconds, from_cache, "compiled");
         Ok(programs)
     }
 
@@ -100,8 +102,7 @@ impl<'a> Engine<'a> {
     /// What compiling and running met.
     pub fn begin_twinflow(&mut self) -> Result<()> {
         let traced = programs::begin_twinflow(self.trainer).said()?;
-        let options = self.devices.compile_options(self.states.len());
-        let begin = traced.compile(self.devices.client(), &options).said()?;
+        let begin = self.devices.compile(traced, self.states.len()).said()?;
         let states = std::mem::take(&mut self.states);
         let nothing = vec![&None; states.len()];
         self.states = begin.call_replicas(states, &nothing).said()?;

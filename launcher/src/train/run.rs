@@ -11,17 +11,19 @@ use twinflow_graphs::step::{Metrics, Phase};
 use super::{
     batches,
     engine::{Engine, StepOutcome},
-    hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo},
+    hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
     progress::Progress,
     setup::Setup,
     stop::StopRequest,
 };
 use crate::{
     config::{Config, NonFinite},
+    environment::Environment,
     metrics::{MetricsLog, StepMetrics},
     programs::phase_name,
     run_folder::RunFolder,
     said::Said,
+    tensorboard::EventFile,
     world::World,
 };
 
@@ -59,6 +61,9 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         classes: config.data.classes,
         sampler: None,
     };
+    if let Some(folder) = &owned_folder {
+        Environment::find(world, &devices, first_step).append(&folder.environment())?;
+    }
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
     observers.progress.say(&format!("run folder {}", folder.display()));
     let mut step_began = Instant::now();
@@ -137,8 +142,11 @@ impl<'a> Observers<'a> {
             picture: folder.samples().join("loss.png"),
             every: train.checkpoint_every,
         };
+        let events = WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)? };
+        let report = WriteReport { run: folder.path().to_owned() };
         // The checkpoint comes first: pictures may wait, the state may not.
-        let hooks: Vec<Box<dyn Hook + 'a>> = vec![Box::new(saving), Box::new(drawing), Box::new(curves)];
+        let hooks: Vec<Box<dyn Hook + 'a>> =
+            vec![Box::new(saving), Box::new(events), Box::new(drawing), Box::new(curves), Box::new(report)];
         Ok(Observers { log: Some(MetricsLog::open(&folder.metrics(), first_step)?), hooks, progress })
     }
 

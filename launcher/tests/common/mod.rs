@@ -95,6 +95,8 @@ impl Place {
     fn prepared(&self, program: &str, arguments: &str) -> Command {
         let mut command = Command::new(program);
         command.args(arguments.split_whitespace()).current_dir(self.0.path()).env_remove("TWINFLOW_LOG");
+        // A cache of its own: compiled programs of other tests or of the user would make this one's hide mistakes.
+        command.env("XDG_CACHE_HOME", self.0.path().join("cache"));
         command
     }
 

@@ -1,8 +1,10 @@
-//! What happens between steps, on rank 0: checkpoints, pictures, curves.
+//! What happens between steps, on rank 0: checkpoints, pictures, curves, events, the report.
 
 mod checkpoints;
 mod curves;
+mod report;
 mod samples;
+mod tensorboard;
 
 use miette::Result;
 use twinflow_compiler::pjrt::Buffer;
@@ -12,7 +14,9 @@ use crate::metrics::StepMetrics;
 
 pub use checkpoints::SaveCheckpoints;
 pub use curves::DrawCurves;
+pub use report::WriteReport;
 pub use samples::DrawSamples;
+pub use tensorboard::WriteEvents;
 
 /// What a hook sees of a step.
 pub struct StepInfo<'a> {

@@ -1,0 +1,89 @@
+//! eval.json as a table.
+
+use serde_json::{Map, Value};
+
+use super::page::{escape, table};
+
+/// The evaluation as HTML: its single values, then a row per result and one for the training images.
+pub fn section(json: &str) -> String {
+    let parsed: Map<String, Value> = match serde_json::from_str(json) {
+        Ok(parsed) => parsed,
+        Err(error) => return format!("<p>eval.json cannot be read: {}</p>\n", escape(&error.to_string())),
+    };
+    let mut rows: Vec<Vec<(String, String)>> = Vec::new();
+    for result in parsed.get("results").and_then(Value::as_array).into_iter().flatten() {
+        rows.push(result.as_object().map_or(Vec::new(), cells));
+    }
+    if let Some(images) = parsed.get("train_images").and_then(Value::as_object) {
+        let name = ("nfe".to_owned(), "training images".to_owned());
+        rows.push(std::iter::once(name).chain(cells(images)).collect());
+    }
+    let facts = parsed.iter().filter_map(|(name, value)| Some((heading(name), show(value)?)));
+    let facts: Vec<Vec<String>> = facts.map(|(name, value)| vec![name, value]).collect();
+    format!("{}{}", results(&rows), table(&[], &facts))
+}
+
+/// A column for every name that a row has, in the order in which they appear.
+fn results(rows: &[Vec<(String, String)>]) -> String {
+    let mut columns: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flatten() {
+        if !columns.contains(&name.as_str()) {
+            columns.push(name);
+        }
+    }
+    let cell = |row: &[(String, String)], column: &str| {
+        row.iter().find(|(name, _)| name == column).map_or(String::new(), |(_, value)| value.clone())
+    };
+    let lines: Vec<Vec<String>> =
+        rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect();
+    let headings: Vec<String> = columns.iter().map(|column| heading(column)).collect();
+    if lines.is_empty() { String::new() } else { table(&headings, &lines) }
+}
+
+/// The single values of an object; of how samples were made, the style alone.
+fn cells(object: &Map<String, Value>) -> Vec<(String, String)> {
+    let style = object.get("sample").and_then(|sample| show(sample.get("style")?));
+    let values = object.iter().filter_map(|(name, value)| Some((name.clone(), show(value)?)));
+    let (mut cells, others): (Vec<_>, Vec<_>) = values.partition(|(name, _)| name == "nfe");
+    cells.extend(style.map(|style| ("style".to_owned(), style)));
+    cells.extend(others);
+    cells
+}
+
+fn heading(name: &str) -> String {
+    match name {
+        "nfe" => "network calls".to_owned(),
+        name => name.replace('_', " "),
+    }
+}
+
+/// A single value as text; none for what has parts.
+fn show(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_f64() => number.as_f64().map(|number| format!("{number:.4}")),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_become_rows_and_missing_values_empty_cells() {
+        let html = section(
+            r#"{"seed": 3, "judge": {"file": "j"}, "train_images": {"class_accuracy": 0.5},
+                "results": [{"class_accuracy": 0.25, "diversity": null, "nfe": 30, "sample": {"style": "mul"}},
+                            {"nfe": 1, "diversity": 0.125}]}"#,
+        );
+        let words: Vec<&str> = html.split(['<', '>', '\n']).filter(|part| !part.is_empty()).collect();
+        let text = words.join("|");
+        assert!(text.contains("network calls|/th|th|style|/th|th|class accuracy|/th|th|diversity"), "{text}");
+        assert!(text.contains("td|30|/td|td|mul|/td|td|0.2500|/td|td|/td"), "{text}");
+        assert!(text.contains("td|training images|/td|td|/td|td|0.5000"), "{text}");
+        assert!(text.contains("td|seed|/td|td|3|/td"), "{text}");
+    }
+}
