@@ -52,6 +52,7 @@ quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (
 	$(PROGRAM) sample --checkpoint $$run --nfe 1 --count 10 --out $$run/samples/quickstart.png
 	echo "One network call per picture, a row per class: $$run/samples/quickstart.png"
 	$(PROGRAM) eval --checkpoint $$run --nfe 1,2,4,30 --count 100 --out $$run/eval.json
+	$(PROGRAM) report $$run >/dev/null
 
 .PHONY: test
 test: setup ## format, lints, documentation, all tests

@@ -64,7 +64,7 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
 #[test]
 fn a_run_leaves_events_and_a_report_that_can_be_made_again() {
     let place = Place::new();
-    place.train("r", "--set train.steps=6 --set train.sample_every=4").ok();
+    place.train("r", &format!("{BOTH_PHASES} --set train.steps=6 --set train.sample_every=4")).ok();
     place.run("train --resume r --set train.steps=8").ok();
     assert_eq!(std::fs::read_dir(place.path("r/tensorboard")).unwrap().count(), 2, "a file per start");
     let report = std::fs::read_to_string(place.path("r/report.html")).unwrap();
@@ -111,10 +111,10 @@ fn compiled_lines(place: &Place, run: &str) -> Vec<String> {
 #[test]
 fn a_run_whose_programs_come_from_the_cache_equals_one_that_compiles() {
     let place = Place::new();
-    place.train("cold", "--set device.cache_dir=").ok();
+    place.train("cold", &format!("{BOTH_PHASES} --set device.cache_dir=")).ok();
     assert!(!place.path("cache").exists());
-    place.train("fills", "").ok();
-    place.train("warm", "--set train.steps=6").ok();
+    place.train("fills", BOTH_PHASES).ok();
+    place.train("warm", &format!("{BOTH_PHASES} --set train.steps=6")).ok();
     place.run("train --resume warm --set train.steps=8").ok();
     let from_cache = |run: &str, n: usize| compiled_lines(&place, run).iter().all(|l| l.ends_with(&format!("={n}")));
     assert!(from_cache("cold", 0) && from_cache("fills", 0), "{:?}", compiled_lines(&place, "fills"));
