@@ -67,7 +67,7 @@ impl TrainedJudge {
                 (params, Some(judge.steps()))
             }
         };
-        let program = verdict_program(&judge).said()?.compile(devices.client(), &devices.compile_options(1)).said()?;
+        let program = devices.compile(verdict_program(&judge).said()?, 1).said()?;
         let (images, classes) = (judge.images_spec(CHUNK), data.classes());
         Ok(TrainedJudge { program, params, device, images, classes, trained })
     }
@@ -132,7 +132,7 @@ fn train(
         judge.batch_spec(),
         |_, state: JudgeState<Tensor<'_>>, batch: JudgeBatch<Tensor<'_>>| judge.step(state, &batch),
     );
-    let program = traced.said()?.compile(devices.client(), &devices.compile_options(1)).said()?;
+    let program = devices.compile(traced.said()?, 1).said()?;
     let plan = BatchPlan::new(&[config.batch_size], 1, 1, 1).said()?;
     let loader = Loader::new(data.clone(), plan, SEED, 0).said()?;
     let mut state = to_device(&judge.init(SEED), device).said()?;
