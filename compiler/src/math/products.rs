@@ -1,6 +1,6 @@
 //! Products of tensors.
 
-use twinflow_array::DType;
+use twinflow_array::{DType, Shape};
 
 use crate::{
     ops::dot_general::{DotDims, DotGeneral},
@@ -15,6 +15,9 @@ impl<'t> Tensor<'t> {
     }
 
     /// [`Tensor::matmul`], multiplied in `compute` and summed in the operands' type.
+    ///
+    /// With a right operand of two dims the left's leading dims become one, so that the product and its derivatives are
+    /// plain matrix products: XLA:CPU copies operands of others to transpose them.
     #[track_caller]
     pub fn matmul_in(self, other: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
         let (left, right) = (self.rank(), other.rank());
@@ -22,6 +25,12 @@ impl<'t> Tensor<'t> {
         if left < 1 || right < 2 || (right > 2 && left != right) {
             let message = format!("{} and {} cannot be multiplied as matrices", self.ty(), other.ty());
             self.trace().fail("matmul", message);
+        }
+        if right == 2 && left > 2 {
+            let columns = other.dim(1);
+            let rows = self.reshape([self.shape().elements() / self.dim(-1).max(1), self.dim(-1)]);
+            let shape: Shape = self.shape()[..left - 1].iter().copied().chain([columns]).collect();
+            return rows.matmul_in(other, compute).reshape(shape);
         }
         let dims = DotDims {
             lhs_contract: vec![left - 1],

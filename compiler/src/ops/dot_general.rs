@@ -33,6 +33,20 @@ pub struct DotGeneral {
     pub compute: Option<DType>,
 }
 
+/// One operand's side of the pairing.
+#[derive(Clone, Copy)]
+struct Pairing<'a> {
+    rank: usize,
+    contract: &'a [usize],
+    batch: &'a [usize],
+}
+
+impl Pairing<'_> {
+    fn free(&self) -> Vec<usize> {
+        free(self.rank, self.contract, self.batch)
+    }
+}
+
 /// The dims that are in neither list, ascending.
 fn free(rank: usize, contract: &[usize], batch: &[usize]) -> Vec<usize> {
     (0..rank).filter(|dim| !contract.contains(dim) && !batch.contains(dim)).collect()
@@ -58,30 +72,42 @@ impl DotGeneral {
         a.dot_general_in(b, self.dims.clone(), self.compute)
     }
 
-    /// The cotangent of one operand: contract `y_bar` with the other operand over the other's free dims, then put the
-    /// dims back in place. `mine` and `other` are (rank, contract, batch) of the two sides.
+    /// The cotangent of one operand (`mine`): contract `y_bar` with the other operand over the other's free dims, then
+    /// put the dims in place. Of the two orders of that product the one is taken that leaves the dims in place, if one
+    /// does: XLA would copy large operands to transpose the result.
     fn operand_cotangent<'t>(
         &self,
         y_bar: Tensor<'t>,
-        other_tensor: Tensor<'t>,
-        (mine, mine_contract, mine_batch): (usize, &[usize], &[usize]),
-        (other_contract, other_batch): (&[usize], &[usize]),
+        other: Tensor<'t>,
+        mine: Pairing<'_>,
+        others: Pairing<'_>,
         mine_is_left: bool,
     ) -> Tensor<'t> {
-        let batch = mine_batch.len();
-        let mine_free = free(mine, mine_contract, mine_batch);
-        let other_free = free(other_tensor.rank(), other_contract, other_batch);
-        let other_first = if mine_is_left { batch + mine_free.len() } else { batch };
+        let (batch, mine_free, other_free) = (mine.batch.len(), mine.free(), others.free());
+        let first = if mine_is_left { batch + mine_free.len() } else { batch };
+        let of_y: Vec<usize> = (first..first + other_free.len()).collect();
+        let leading: Vec<usize> = (0..batch).collect();
+        // What is left of the other operand: my contracted dims in the other's ascending order.
+        let contracted = sorted_by(mine.contract, others.contract);
+        let other_first = [mine.batch.to_vec(), contracted.clone(), mine_free.clone()].concat();
+        if other_first.is_sorted() {
+            let dims = DotDims {
+                lhs_contract: other_free,
+                rhs_contract: of_y,
+                lhs_batch: others.batch.to_vec(),
+                rhs_batch: leading,
+            };
+            return other.dot_general_in(y_bar, dims, self.compute);
+        }
         let dims = DotDims {
-            lhs_contract: (other_first..other_first + other_free.len()).collect(),
+            lhs_contract: of_y,
             rhs_contract: other_free,
-            lhs_batch: (0..batch).collect(),
-            rhs_batch: other_batch.to_vec(),
+            lhs_batch: leading,
+            rhs_batch: others.batch.to_vec(),
         };
-        let product = y_bar.dot_general_in(other_tensor, dims, self.compute);
-        // The product's dims are my batch dims, my free dims, then the contracted ones in the other's ascending order.
-        let order = [mine_batch.to_vec(), mine_free, sorted_by(mine_contract, other_contract)].concat();
-        let mut permutation = vec![0; mine];
+        let product = y_bar.dot_general_in(other, dims, self.compute);
+        let order = [mine.batch.to_vec(), mine_free, contracted].concat();
+        let mut permutation = vec![0; mine.rank];
         order.iter().enumerate().for_each(|(position, &dim)| permutation[dim] = position);
         product.transpose(&permutation)
     }
@@ -124,10 +150,10 @@ impl Primitive<2> for DotGeneral {
 
     fn vjp<'t>(&self, [a, b]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
         let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
-        let a_bar =
-            self.operand_cotangent(y_bar, b, (a.rank(), lhs_contract, lhs_batch), (rhs_contract, rhs_batch), true);
-        let b_bar =
-            self.operand_cotangent(y_bar, a, (b.rank(), rhs_contract, rhs_batch), (lhs_contract, lhs_batch), false);
+        let left = Pairing { rank: a.rank(), contract: lhs_contract, batch: lhs_batch };
+        let right = Pairing { rank: b.rank(), contract: rhs_contract, batch: rhs_batch };
+        let a_bar = self.operand_cotangent(y_bar, b, left, right, true);
+        let b_bar = self.operand_cotangent(y_bar, a, right, left, false);
         [Some(a_bar), Some(b_bar)]
     }
 
