@@ -35,6 +35,23 @@ pub fn scalars(wall_time: f64, step: u64, values: &[(&str, f64)]) -> Vec<u8> {
     event(wall_time, step, 5, &summary)
 }
 
+/// A PNG at a step: `Summary { value (1): { tag (1), image (4): { height (1), width (2), colorspace (3): channels,
+/// encoded_image_string (4) } } }`.
+pub fn picture(wall_time: f64, step: u64, tag: &str, [height, width, channels]: [u32; 3], png: &[u8]) -> Vec<u8> {
+    let mut image = Vec::new();
+    for (field, value) in [(1, height), (2, width), (3, channels)] {
+        image.push(key(field, VARINT));
+        push_varint(&mut image, value.into());
+    }
+    push_bytes(&mut image, 4, png);
+    let mut content = Vec::new();
+    push_bytes(&mut content, 1, tag.as_bytes());
+    push_bytes(&mut content, 4, &image);
+    let mut summary = Vec::new();
+    push_bytes(&mut summary, 1, &content);
+    event(wall_time, step, 5, &summary)
+}
+
 /// Wire types.
 const VARINT: u8 = 0;
 const FIXED_64: u8 = 1;
@@ -72,5 +89,8 @@ mod tests {
         let summary = [0x2a, 0x0a, 0x0a, 0x08, 0x0a, 0x01, b'a', 0x15, 0, 0, 0, 0x3f];
         assert_eq!(scalars(1.0, 300, &[("a", 0.5)]), [&head[..], &summary].concat());
         assert_eq!(session_start(1.0, 300), [&head[..], &[0x3a, 2, 8, 1]].concat());
+        let image = [0x2a, 14, 0x0a, 12, 0x0a, 1, b'a', 0x22, 7, 0x08, 2, 0x10, 3, 0x18, 1, 0x22, 0];
+        assert_eq!(picture(1.0, 300, "a", [2, 3, 1], b"")[..head.len()], head);
+        assert_eq!(picture(1.0, 300, "a", [2, 3, 1], b"")[head.len()..], image[..]);
     }
 }

@@ -1,4 +1,4 @@
-//! TensorBoard's event files: scalars over steps.
+//! TensorBoard's event files: scalars and pictures over steps.
 
 mod event;
 mod record;
@@ -20,7 +20,7 @@ pub struct EventFile {
 
 /// An event file cannot be written.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("cannot write {}: {source}", path.display())]
+#[error("TensorBoard's events: {}: {source}", path.display())]
 pub struct EventFileError {
     path: PathBuf,
     source: io::Error,
@@ -44,13 +44,29 @@ impl EventFile {
         Ok(EventFile { path, file })
     }
 
-    /// Adds a step, in one write: a reader sees whole records.
+    /// Adds a step's numbers.
     ///
     /// # Errors
     /// The system's.
     pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), EventFileError> {
-        let event = event::scalars(seconds_since_epoch(), metrics.step, &scalars(metrics));
-        let written = self.file.write_all(&record::frame(&event));
+        self.write(&event::scalars(seconds_since_epoch(), metrics.step, &scalars(metrics)))
+    }
+
+    /// Adds a PNG file that shows the samples of a step.
+    ///
+    /// # Errors
+    /// A file that is no picture, or the system's.
+    pub fn append_picture(&mut self, step: u64, path: &Path) -> Result<(), EventFileError> {
+        let fail = |source| EventFileError { path: path.to_owned(), source };
+        let png = fs::read(path).map_err(fail)?;
+        let picture = image::load_from_memory(&png).map_err(|error| fail(io::Error::other(error)))?;
+        let shape = [picture.height(), picture.width(), picture.color().channel_count().into()];
+        self.write(&event::picture(seconds_since_epoch(), step, "samples", shape, &png))
+    }
+
+    /// In one write: a reader sees whole records.
+    fn write(&mut self, event: &[u8]) -> Result<(), EventFileError> {
+        let written = self.file.write_all(&record::frame(event));
         written.map_err(|source| EventFileError { path: self.path.clone(), source })
     }
 }

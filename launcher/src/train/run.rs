@@ -142,11 +142,12 @@ impl<'a> Observers<'a> {
             picture: folder.samples().join("loss.png"),
             every: train.checkpoint_every,
         };
-        let events = WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)? };
+        let events =
+            WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)?, samples: folder.samples() };
         let report = WriteReport { run: folder.path().to_owned() };
         // The checkpoint comes first: pictures may wait, the state may not.
         let hooks: Vec<Box<dyn Hook + 'a>> =
-            vec![Box::new(saving), Box::new(events), Box::new(drawing), Box::new(curves), Box::new(report)];
+            vec![Box::new(saving), Box::new(drawing), Box::new(events), Box::new(curves), Box::new(report)];
         Ok(Observers { log: Some(MetricsLog::open(&folder.metrics(), first_step)?), hooks, progress })
     }
 

@@ -43,7 +43,7 @@ impl Hook for DrawSamples<'_> {
                 Some(sampler) => sampler,
                 None => self.compile(&self.config)?,
             };
-            self.draw(&sampler, info, &format!("step-{step:08}.png"))?;
+            self.draw(&sampler, info, &file_name(step))?;
             self.sampler = Some(sampler);
         }
         if info.ending == Some(Ending::Finished) {
@@ -67,6 +67,11 @@ impl DrawSamples<'_> {
         let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
         samples.write_png(&self.folder.join(name), &title)
     }
+}
+
+/// The name of a step's picture.
+pub(super) fn file_name(step: u64) -> String {
+    format!("step-{step:08}.png")
 }
 
 /// The same settings with a single call.
