@@ -12,6 +12,7 @@ PROGRAM := target/release/twinflow-xla
 DATASET := datasets/fashion-mnist.h5
 IDX := /usr/share/datasets/fashion-mnist
 RUN ?= runs/quickstart
+JAX := .venv-bench
 
 # mpirun refuses to run as root, as in containers, unless it is told twice; two ranks may share one core.
 ifeq ($(shell id -u),0)
@@ -70,3 +71,14 @@ docs: setup ## the API documentation, in target/doc
 .PHONY: depth
 depth: setup ## compile time and memory of a DiT's step against its depth (docs/depth.md)
 	cargo run --release --package twinflow-tests --example depth
+
+.PHONY: bench
+bench: program $(JAX)/ready ## step time, start and memory against the same step in plain JAX (docs/bench.md)
+	python3 bench/compare.py --program $(PROGRAM) --python $(JAX)/bin/python --out docs/bench.md
+
+# pip is the system's own, so that no package for virtual environments is needed.
+$(JAX)/ready: bench/requirements.txt
+	@echo "Fetching JAX (135 MB)"
+	python3 -m venv --clear --without-pip $(JAX)
+	python3 -m pip --python $(JAX)/bin/python install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@

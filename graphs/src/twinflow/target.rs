@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use twinflow_compiler::Tensor;
+use twinflow_compiler::{Tensor, scan, stack};
 
 use crate::{
     Params,
@@ -87,13 +87,15 @@ pub(super) fn rcgm_target<'t>(
 ) -> Tensor<'t> {
     let Rows { x_t, velocity, t, r, condition, .. } = batch.take(&parts.span(Part::E2e, Part::Any));
     let after_first = (t - FIRST_STEP).maximum(r);
-    let (mut x, mut integral) = (x_t - FIRST_STEP * velocity, velocity.zeros_like());
+    let start = (x_t - FIRST_STEP * velocity, velocity.zeros_like());
     let time = |i: usize| after_first + (r - after_first) * (i as f64 / order as f64);
-    for i in 0..order {
-        let (from, to) = (time(i), time(i + 1));
+    let from = stack(&(0..order).map(time).collect::<Vec<_>>(), 0);
+    let to = stack(&(1..=order).map(time).collect::<Vec<_>>(), 0);
+    // A loop, so that the network is compiled once for all sub-steps.
+    let ((x, integral), _) = scan(&start, &(from, to), |(x, integral): (Tensor<'t>, Tensor<'t>), (from, to)| {
         let step = network.velocity(params, x, from, to, condition) * per_sample(from - to, x);
-        (x, integral) = (x - step, integral + step);
-    }
+        ((x - step, integral + step), None::<Tensor<'t>>)
+    });
     let span = t - r;
     let short = t.lt(r + FIRST_STEP);
     let prediction_weight = short.select(1.0, span * (1.0 / FIRST_STEP));

@@ -153,7 +153,12 @@ impl Op for Scan {
     fn lower(&self, operands: &[Value], results: &[TensorType], block: &mut Block) -> Vec<Value> {
         let (carries, rest) = operands.split_at(self.carries);
         let counter = block.splat(&TensorType::scalar(DType::I32), 0.0);
-        let stacks: Vec<Value> = results[self.carries..].iter().map(|ty| block.splat(ty, 0.0)).collect();
+        // Every element is written before the loop ends, so any value will do. Equal ones would be one constant, of which
+        // XLA copies one for each stack; its type's bound keeps the number a literal.
+        let first = |(i, ty): (usize, &TensorType)| {
+            block.splat(ty, if ty.dtype == DType::Bool { 0.0 } else { (i % 100) as f64 })
+        };
+        let stacks: Vec<Value> = results[self.carries..].iter().enumerate().map(first).collect();
         let initial = [&[counter], carries, &stacks, rest].concat();
         let finals = block.while_loop(
             &initial,
