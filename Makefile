@@ -55,6 +55,14 @@ quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (
 	$(PROGRAM) eval --checkpoint $$run --nfe 1,2,4,30 --count 100 --out $$run/eval.json
 	$(PROGRAM) report $$run >/dev/null
 
+.PHONY: image-free
+image-free: program ## one-step points learnt without data in the TwinFlow phase (docs/image-free.md)
+	@run=$$(scripts/fresh-folder runs/image-free)
+	$(PROGRAM) train --config configs/toy-image-free.toml --set run.dir=$$run
+	$(PROGRAM) eval --checkpoint $$run/checkpoints/step-00002000.h5 --count 1000 --out $$run/eval-teacher.json
+	$(PROGRAM) eval --checkpoint $$run --count 1000 --out $$run/eval.json
+	echo "Points by one network call: $$run/samples/step-00002000.png before, $$run/samples/one-step.png after"
+
 .PHONY: test
 test: setup ## format, lints, documentation, all tests
 	@scripts/install-packages fashion-mnist

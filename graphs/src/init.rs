@@ -42,9 +42,14 @@ impl Init {
         Self::new(shape, Rule::Normal { std })
     }
 
+    /// Uniform in `+-bound`.
+    pub fn uniform(shape: impl Into<Shape>, bound: f64) -> Self {
+        Self::new(shape, Rule::Uniform { bound })
+    }
+
     /// Uniform in `+-sqrt(6 / (in + out))` for a weight `[in, out]` (Glorot & Bengio 2010).
     pub fn xavier_uniform(inputs: usize, outputs: usize) -> Self {
-        Self::new([inputs, outputs], Rule::Uniform { bound: (6.0 / (inputs + outputs) as f64).sqrt() })
+        Self::uniform([inputs, outputs], (6.0 / (inputs + outputs) as f64).sqrt())
     }
 
     /// The same first values as the parameter at `path`, which must have the same rule and shape.

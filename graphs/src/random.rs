@@ -16,6 +16,7 @@ impl Draw {
     pub(crate) const NOISE: Draw = Draw("noise");
     pub(crate) const RECTIFY_NOISE: Draw = Draw("rectify_noise");
     pub(crate) const RECTIFY_TIME: Draw = Draw("rectify_time");
+    pub(crate) const GUIDANCE_CLASS: Draw = Draw("guidance_class");
     pub(crate) const NULL_CLASS: Draw = Draw("null_class");
     pub(crate) const SAMPLE_START: Draw = Draw("sample_start");
     pub(crate) const SAMPLE_NOISE: Draw = Draw("sample_noise");

@@ -22,12 +22,18 @@ fn models_name_the_key_that_does_not_fit() {
     let patch = build_error("kind = 'dit'\npatch = 5");
     assert_eq!(patch, "data.height = 28 must be a multiple of model.patch = 5");
     assert_eq!(build_error("kind = 'mlp'\nwidth = 0"), "model.width = 0 is not allowed: at least 1");
+    let groups = build_error("kind = 'unet'\nchannels = 64\ngroups = 5");
+    assert_eq!(groups, "model.channels = 64 must be a multiple of model.groups = 5");
+    let levels = build_error("kind = 'unet'\nmultipliers = [1, 2, 4, 8]");
+    assert!(levels.starts_with("data.height = 28 must be a multiple of the halvings"), "{levels}");
+    let flat = build_error("kind = 'unet'\nmultipliers = [1]");
+    assert_eq!(flat, "model.multipliers = [1] is not allowed: 2 to 16 numbers, each at least 1");
 }
 
 #[test]
 fn unknown_keys_and_kinds_are_errors() {
     assert!(toml::from_str::<ModelConfig>("kind = 'dit'\nwidht = 96").is_err());
-    assert!(toml::from_str::<ModelConfig>("kind = 'unet'").is_err());
+    assert!(toml::from_str::<ModelConfig>("kind = 'gan'").is_err());
     assert!(toml::from_str::<OptimizerConfig>("kind = 'lion'").is_err());
     assert!(toml::from_str::<FlowConfig>("step = 3").is_err());
 }
@@ -46,6 +52,25 @@ fn public_names_are_aliases() {
     let sample: SampleConfig =
         toml::from_str("sampling_steps = 4\nsampling_style = 'any'\nrfba_gap_steps = [0.001, 0.5]").unwrap();
     assert_eq!((sample.nfe, sample.gaps), (4, [0.001, 0.5]));
+}
+
+#[test]
+fn the_whole_batch_variant_has_no_parts() {
+    let error = |text: &str| {
+        let config: TwinFlowConfig = toml::from_str(text).unwrap();
+        config.validate().unwrap_err().to_string()
+    };
+    let message = error("variant = 'whole_batch'\nlambda = 0.5");
+    assert!(message.starts_with("twinflow.lambda and twinflow.variant = \"whole_batch\" exclude"), "{message}");
+    let message = error("variant = 'whole_batch'\norder = 0");
+    assert_eq!(message, "twinflow.order = 0 is not allowed: 1 to 3 with variant = \"whole_batch\"");
+}
+
+#[test]
+fn image_free_training_needs_the_teachers_velocity() {
+    let config: TwinFlowConfig = toml::from_str("image_free = true\nteacher = 'frozen'\nguidance = 0.0").unwrap();
+    let message = config.validate().unwrap_err().to_string();
+    assert!(message.starts_with("twinflow.guidance = 0.0 is not allowed: not 0 for image_free"), "{message}");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use ndarray::ArrayD;
 use twinflow_array::{DType, HostArray, Tree, leaves, map};
 use twinflow_graphs::{
     flow::FlowConfig,
-    models::{DitConfig, MlpConfig, ModelConfig, Remat},
+    models::{DitConfig, MlpConfig, ModelConfig, Remat, UnetConfig},
     optim::OptimizerConfig,
     step::{Batch, Phase, Precision, State, StepConfig, Trainer},
-    twinflow::{TeacherKind, TwinFlowConfig},
+    twinflow::{GuidanceAgainst, TeacherKind, TwinFlowConfig, Variant},
 };
 
 fn toy() -> StepConfig {
@@ -35,6 +35,17 @@ fn small_dit(remat: Remat) -> StepConfig {
     let dit =
         DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, remat, ..Default::default() };
     StepConfig { model: ModelConfig::Dit(dit), sample: [4, 4, 1], batch_size: 4, ..toy() }
+}
+
+/// The public tutorial's network and losses.
+fn small_tutorial() -> StepConfig {
+    let unet = UnetConfig { channels: 2, multipliers: vec![1, 2], embedding: 4, groups: 0 };
+    let twinflow = TwinFlowConfig {
+        variant: Variant::WholeBatch,
+        guidance_against: GuidanceAgainst::RandomClass,
+        ..Default::default()
+    };
+    StepConfig { model: ModelConfig::Unet(unet), twinflow, sample: [4, 4, 1], batch_size: 4, ..toy() }
 }
 
 /// A state whose parameters are all away from zero: layers that start at zero hide what lies before them.
@@ -78,9 +89,10 @@ fn relative_difference(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn micro_batches_make_the_whole_batch() {
-    for phase in [Phase::FlowMatching, Phase::TwinFlow] {
-        let whole = flat_gradients(&toy(), phase);
-        let micro = flat_gradients(&StepConfig { micro_batches: 2, ..toy() }, phase);
+    let cases = [(toy(), Phase::FlowMatching), (toy(), Phase::TwinFlow), (small_tutorial(), Phase::TwinFlow)];
+    for (config, phase) in cases {
+        let whole = flat_gradients(&config, phase);
+        let micro = flat_gradients(&StepConfig { micro_batches: 2, ..config }, phase);
         let difference = relative_difference(&micro, &whole);
         assert!(whole.iter().all(|v| v.is_finite()) && difference < 1e-9, "{phase:?}: {difference}");
     }
@@ -126,16 +138,17 @@ fn remat_changes_nothing() {
 }
 
 #[test]
-fn gradients_reach_every_parameter_of_the_dit() {
-    let config = small_dit(Remat::None);
-    let trainer = Trainer::new(config.clone()).unwrap();
-    let flat = flat_gradients(&config, Phase::TwinFlow);
-    let mut start = 0;
-    trainer.parameter_spec().visit(&Default::default(), &mut |path, ty| {
-        let end = start + ty.shape.elements();
-        assert!(flat[start..end].iter().any(|v| *v != 0.0), "{path} has no gradient");
-        start = end;
-    });
+fn gradients_reach_every_parameter() {
+    for config in [small_dit(Remat::None), small_tutorial()] {
+        let trainer = Trainer::new(config.clone()).unwrap();
+        let flat = flat_gradients(&config, Phase::TwinFlow);
+        let mut start = 0;
+        trainer.parameter_spec().visit(&Default::default(), &mut |path, ty| {
+            let end = start + ty.shape.elements();
+            assert!(flat[start..end].iter().any(|v| *v != 0.0), "{path} has no gradient");
+            start = end;
+        });
+    }
 }
 
 /// The state after one step, and its metrics as (loss, base, adv, rectify, gap, norm, rate, applied).
@@ -217,8 +230,10 @@ fn teachers_of_each_kind_and_bf16_can_be_traced() {
             assert!(gradients.iter().all(|v| v.is_finite()), "{teacher:?}, image_free {image_free}");
         }
     }
-    let bf16 = flat_gradients(&StepConfig { precision: Precision::Bf16, ..small_dit(Remat::Blocks) }, Phase::TwinFlow);
-    assert!(bf16.iter().all(|v| v.is_finite()));
+    for config in [small_dit(Remat::Blocks), small_tutorial()] {
+        let bf16 = flat_gradients(&StepConfig { precision: Precision::Bf16, ..config }, Phase::TwinFlow);
+        assert!(bf16.iter().all(|v| v.is_finite()));
+    }
 }
 
 #[test]

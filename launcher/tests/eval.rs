@@ -7,6 +7,10 @@ use serde_json::Value;
 
 const SIDE: usize = 8;
 
+/// Pictures that no file holds.
+const SYNTHETIC: &str = "--set data.kind=synthetic --set data.height=4 --set data.width=4 --set data.channels=1 \
+                         --set data.classes=2";
+
 /// Writes MNIST-like files of `count` images: class k has a bright bar at row 3k, elsewhere noise.
 fn write_idx(place: &Place, name: &str, count: usize) {
     let pixel = |i: usize| {
@@ -78,10 +82,25 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
 #[test]
 fn evaluations_that_make_no_sense_are_refused() {
     let place = Place::new();
-    place.train("toy", "--set flow.steps=2 --set train.steps=2").ok();
-    place.run("eval --checkpoint toy").refused(&["not trained on a dataset file", "--data"]);
-    place.run("eval --checkpoint toy --set sample.nfe=3").refused(&["--set sample.nfe=3 has no effect on eval"]);
+    place.train("noise", &format!("{SYNTHETIC} --set flow.steps=2 --set train.steps=2")).ok();
+    place.run("eval --checkpoint noise").refused(&["not trained on a dataset file", "--data"]);
+    place.run("eval --checkpoint noise --set sample.nfe=3").refused(&["--set sample.nfe=3 has no effect on eval"]);
     write_idx(&place, "bars", 6);
-    let other = place.run("eval --checkpoint toy --data bars.h5 --test-data bars.h5");
-    other.refused(&["bars.h5 holds images [8, 8, 1] of 3 classes", "[1, 1, 2] of 2"]);
+    let other = place.run("eval --checkpoint noise --data bars.h5 --test-data bars.h5");
+    other.refused(&["bars.h5 holds images [8, 8, 1] of 3 classes", "[4, 4, 1] of 2"]);
+}
+
+#[test]
+fn points_are_compared_with_real_ones_of_their_class() {
+    let place = Place::new();
+    place.train("toy", "--set flow.steps=2 --set train.steps=2").ok();
+    place.run("eval --checkpoint toy --data bars.h5").refused(&["--data", "points in the plane"]);
+    let printed = place.run("eval --checkpoint toy --nfe 1,4 --count 100").ok();
+    assert!(printed.out.contains("1 (few)") && printed.out.contains("energy distance"), "{}", printed.out);
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(place.path("eval.json")).unwrap()).unwrap();
+    let real = report["real_energy_distance"].as_f64().unwrap();
+    for row in report["results"].as_array().unwrap() {
+        let distance = row["energy_distance"].as_f64().unwrap();
+        assert!(real > 0.0 && distance > 10.0 * real, "two steps of training are not enough: {report}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Convolutions and their transposes.
 
+use twinflow_array::DType;
+
 use crate::{
     ops::convolution::{ConvConfig, Convolution},
     trace::Tensor,
@@ -10,7 +12,13 @@ impl<'t> Tensor<'t> {
     /// neural-network libraries; with g groups its I is the channels of one group.
     #[track_caller]
     pub fn conv(self, kernel: Tensor<'t>, config: ConvConfig) -> Tensor<'t> {
-        self.apply(Convolution { config }, [self, kernel])
+        self.conv_in(kernel, config, None)
+    }
+
+    /// [`Tensor::conv`], multiplied in `compute` and summed in the operands' type.
+    #[track_caller]
+    pub fn conv_in(self, kernel: Tensor<'t>, config: ConvConfig, compute: Option<DType>) -> Tensor<'t> {
+        self.apply(Convolution { config, compute }, [self, kernel])
     }
 
     /// Upsampling by `stride`: NHWC and a kernel HWIO give sizes `(n - 1) stride + k - 2 padding`.
@@ -18,6 +26,18 @@ impl<'t> Tensor<'t> {
     /// The kernel is not flipped (as Flax's `ConvTranspose`): PyTorch's weights must be reversed along H and W.
     #[track_caller]
     pub fn conv_transpose(self, kernel: Tensor<'t>, stride: usize, padding: usize) -> Tensor<'t> {
+        self.conv_transpose_in(kernel, stride, padding, None)
+    }
+
+    /// [`Tensor::conv_transpose`], multiplied in `compute` and summed in the operands' type.
+    #[track_caller]
+    pub fn conv_transpose_in(
+        self,
+        kernel: Tensor<'t>,
+        stride: usize,
+        padding: usize,
+        compute: Option<DType>,
+    ) -> Tensor<'t> {
         let shape = kernel.shape();
         let spatial = shape.rank().saturating_sub(2);
         let overhang = |i: usize| shape[i] as i64 - 1 - padding as i64;
@@ -26,6 +46,6 @@ impl<'t> Tensor<'t> {
             lhs_dilation: vec![stride; spatial],
             ..ConvConfig::new(spatial)
         };
-        self.conv(kernel, config)
+        self.conv_in(kernel, config, compute)
     }
 }

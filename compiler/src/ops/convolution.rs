@@ -1,7 +1,7 @@
 //! Convolutions over any number of spatial dims.
 
 use ndarray::{ArrayD, Dimension, IxDyn};
-use twinflow_array::{Shape, TensorType};
+use twinflow_array::{DType, Shape, TensorType};
 
 use super::Sample;
 use crate::{
@@ -64,6 +64,9 @@ impl ConvConfig {
 pub struct Convolution {
     /// How the kernel moves.
     pub config: ConvConfig,
+    /// Multiply in this type and sum in the operands', as in [`DotGeneral`](super::dot_general::DotGeneral); `None`: the
+    /// operands' type.
+    pub compute: Option<DType>,
 }
 
 /// The length with `dilation - 1` zeros between neighbours.
@@ -103,7 +106,7 @@ impl Convolution {
             ..self.config.clone()
         };
         let flipped: Vec<isize> = (0..self.spatial() as isize).collect();
-        y_bar.conv(exchange_channels(w, self.config.groups).reverse(&flipped), config)
+        y_bar.conv_in(exchange_channels(w, self.config.groups).reverse(&flipped), config, self.compute)
     }
 
     /// `w_bar`: x convolved with y_bar as its kernel, the batch taking the channels' part.
@@ -120,11 +123,40 @@ impl Convolution {
             rhs_dilation: self.config.strides.clone(),
             ..self.config.clone()
         };
-        let spatial = self.spatial();
-        let batch_inside = (1..=spatial).chain([0, spatial + 1]).collect::<Vec<_>>();
-        let w_bar = batch_to_channels(x, self.config.groups).conv(y_bar.transpose(&batch_inside), config);
+        let batch_inside = self.batch_inside();
+        let kernel = y_bar.transpose(&batch_inside);
+        let w_bar = batch_to_channels(x, self.config.groups).conv_in(kernel, config, self.compute);
         // c, kernel.., o -> kernel.., c, o.
         w_bar.transpose(&batch_inside)
+    }
+
+    /// `w_bar` of one group, with y_bar as the input and x as its kernel, which gives it backwards. XLA prefers the
+    /// smaller kernel too, but reverses the window, and its CPU code runs those in plain loops, a hundred times slower.
+    fn kernel_cotangent_backwards<'t>(&self, x: Tensor<'t>, w: Tensor<'t>, y_bar: Tensor<'t>) -> Tensor<'t> {
+        let (x_shape, w_shape, y_shape) = (x.shape(), w.shape(), y_bar.shape());
+        let padding = (0..self.spatial()).map(|i| {
+            let [input, kernel] = self.extents(i, &x_shape, &w_shape);
+            let low = self.config.padding[i].0;
+            (kernel - low - 1, input + low - dilated(y_shape[1 + i], self.config.strides[i]))
+        });
+        let config = ConvConfig {
+            strides: self.config.rhs_dilation.clone(),
+            padding: padding.collect(),
+            lhs_dilation: self.config.strides.clone(),
+            rhs_dilation: self.config.lhs_dilation.clone(),
+            groups: 1,
+        };
+        let kernel = x.transpose(&self.batch_inside());
+        let backwards = batch_to_channels(y_bar, 1).conv_in(kernel, config, self.compute);
+        let pixels: Vec<isize> = (1..=self.spatial() as isize).collect();
+        // o, kernel.., c -> kernel.., c, o.
+        let order: Vec<usize> = (1..self.spatial() + 2).chain([0]).collect();
+        backwards.reverse(&pixels).transpose(&order)
+    }
+
+    /// The order of dims that puts the first one before the last.
+    fn batch_inside(&self) -> Vec<usize> {
+        (1..=self.spatial()).chain([0, self.spatial() + 1]).collect()
     }
 }
 
@@ -173,6 +205,8 @@ impl Primitive<2> for Convolution {
 
     fn lower(&self, [x, w]: [Value; 2], ty: &TensorType, block: &mut Block) -> Value {
         let ConvConfig { strides, padding, lhs_dilation, rhs_dilation, groups } = &self.config;
+        let compute = self.compute.unwrap_or(x.ty.dtype);
+        let [x, w] = [block.convert(&x, compute), block.convert(&w, compute)];
         let spatial: Vec<String> = (0..self.spatial()).map(|i| i.to_string()).collect();
         let spatial = spatial.join(", ");
         let padding: Vec<[i64; 2]> = padding.iter().map(|&(low, high)| [low, high]).collect();
@@ -186,7 +220,12 @@ impl Primitive<2> for Convolution {
     }
 
     fn vjp<'t>(&self, [x, w]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
-        [Some(self.input_cotangent(x, w, y_bar)), Some(self.kernel_cotangent(x, w, y_bar))]
+        let pixels = |tensor: Tensor<'t>| tensor.shape()[1..=self.spatial()].iter().product::<usize>();
+        let w_bar = match self.config.groups == 1 && pixels(y_bar) > pixels(x) {
+            true => self.kernel_cotangent_backwards(x, w, y_bar),
+            false => self.kernel_cotangent(x, w, y_bar),
+        };
+        [Some(self.input_cotangent(x, w, y_bar)), Some(w_bar)]
     }
 
     fn jvp<'t>(
@@ -195,7 +234,7 @@ impl Primitive<2> for Convolution {
         _: Tensor<'t>,
         [x_dot, w_dot]: [Option<Tensor<'t>>; 2],
     ) -> Option<Tensor<'t>> {
-        let conv = |x: Tensor<'t>, w: Tensor<'t>| x.conv(w, self.config.clone());
+        let conv = |x: Tensor<'t>, w: Tensor<'t>| x.conv_in(w, self.config.clone(), self.compute);
         add_some([x_dot.map(|x_dot| conv(x_dot, w)), w_dot.map(|w_dot| conv(x, w_dot))])
     }
 
@@ -220,8 +259,9 @@ impl Primitive<2> for Convolution {
     }
 
     fn samples() -> Vec<Sample> {
-        let sample =
-            |config: ConvConfig, x: &[usize], w: &[usize]| Sample::uniform(Convolution { config }, [x, w], -1.0..1.0);
+        let sample = |config: ConvConfig, x: &[usize], w: &[usize]| {
+            Sample::uniform(Convolution { config, compute: None }, [x, w], -1.0..1.0)
+        };
         let two = ConvConfig::new(2);
         let uneven = ConvConfig {
             strides: vec![2, 1],
@@ -230,6 +270,8 @@ impl Primitive<2> for Convolution {
             rhs_dilation: vec![2, 1],
             groups: 2,
         };
+        let spread =
+            ConvConfig { padding: vec![(2, 1), (1, 2)], lhs_dilation: vec![2, 3], groups: 1, ..uneven.clone() };
         vec![
             sample(two.clone().with_padding(1), &[2, 3, 2, 2], &[3, 3, 2, 1]),
             sample(two.clone().with_stride(2), &[1, 4, 5, 1], &[2, 2, 1, 2]),
@@ -237,6 +279,8 @@ impl Primitive<2> for Convolution {
             // One channel per group.
             sample(two.with_groups(3).with_padding(1), &[1, 2, 3, 3], &[3, 3, 1, 3]),
             sample(ConvConfig::new(1).with_stride(3), &[2, 8, 2], &[2, 2, 3]),
+            // More results than inputs, as transposed convolutions have.
+            sample(spread, &[2, 3, 2, 2], &[2, 3, 2, 1]),
         ]
     }
 }

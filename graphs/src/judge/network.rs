@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::{TensorType, Tree};
-use twinflow_compiler::{ConvConfig, Tensor};
+use twinflow_compiler::Tensor;
 
 use crate::{
     ConfigError, Init, Params,
     error::{require, require_multiple},
-    nn::Linear,
+    nn::{Conv2d, Linear},
     optim::{Optimizer, OptimizerConfig, Schedule},
 };
 
@@ -65,19 +65,10 @@ pub struct Judge {
 /// The parameters.
 #[derive(Clone, Debug, Tree)]
 pub(super) struct JudgeLayers<L> {
-    first: Convolution<L>,
-    second: Convolution<L>,
+    first: Conv2d<L>,
+    second: Conv2d<L>,
     features: Linear<L>,
     scores: Linear<L>,
-}
-
-/// A convolution that keeps height and width.
-#[derive(Clone, Debug, Tree)]
-struct Convolution<L> {
-    /// HWIO.
-    weight: L,
-    /// `[out]`.
-    bias: L,
 }
 
 /// What the classifier says of images.
@@ -145,8 +136,8 @@ impl JudgeLayers<Init> {
         let area = BLOCK * BLOCK;
         let flat = height * width / (area * area) * second;
         JudgeLayers {
-            first: Convolution::he(3, area * channels, first),
-            second: Convolution::he(2, area * first, second),
+            first: Conv2d::he(3, area * channels, first),
+            second: Conv2d::he(2, area * first, second),
             features: Linear::normal(flat, features, (2.0 / flat as f64).sqrt()),
             scores: Linear::xavier(features, classes),
         }
@@ -155,8 +146,8 @@ impl JudgeLayers<Init> {
 
 impl<'t> JudgeLayers<Tensor<'t>> {
     pub(super) fn features(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        let x_bhwc = self.first.forward(blocks_to_channels(x_bhwc)).relu();
-        let x_bhwc = self.second.forward(blocks_to_channels(x_bhwc)).relu();
+        let x_bhwc = self.first.forward(blocks_to_channels(x_bhwc), None).relu();
+        let x_bhwc = self.second.forward(blocks_to_channels(x_bhwc), None).relu();
         let batch = x_bhwc.dim(0);
         let flat = x_bhwc.shape().elements() / batch;
         self.features.forward(x_bhwc.reshape([batch, flat]), None).relu()
@@ -164,22 +155,6 @@ impl<'t> JudgeLayers<Tensor<'t>> {
 
     pub(super) fn scores(&self, features: Tensor<'t>) -> Tensor<'t> {
         self.scores.forward(features, None)
-    }
-}
-
-impl Convolution<Init> {
-    /// Normal weights of variance 2 / inputs (He et al. 2015), zero bias.
-    fn he(side: usize, inputs: usize, outputs: usize) -> Self {
-        let std = (2.0 / (side * side * inputs) as f64).sqrt();
-        Convolution { weight: Init::normal([side, side, inputs, outputs], std), bias: Init::zeros([outputs]) }
-    }
-}
-
-impl<'t> Convolution<Tensor<'t>> {
-    fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        let side = self.weight.dim(0) as i64;
-        let padding = vec![(side / 2, (side - 1) / 2); 2];
-        x_bhwc.conv(self.weight, ConvConfig { padding, ..ConvConfig::new(2) }) + self.bias
     }
 }
 

@@ -3,6 +3,7 @@
 mod dit;
 mod mlp;
 mod network;
+mod unet;
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::DType;
@@ -10,6 +11,7 @@ use twinflow_array::DType;
 pub use dit::{Dit, DitConfig, Remat};
 pub use mlp::{MlpConfig, MlpNetwork};
 pub use network::Network;
+pub use unet::{Unet, UnetConfig};
 
 use crate::ConfigError;
 
@@ -32,6 +34,8 @@ pub enum ModelConfig {
     Dit(DitConfig),
     /// Residual MLP for samples of a few numbers, such as 2-D toys.
     Mlp(MlpConfig),
+    /// The public tutorial's U-Net.
+    Unet(UnetConfig),
 }
 
 impl Default for ModelConfig {
@@ -49,6 +53,7 @@ impl ModelConfig {
         Ok(match self {
             ModelConfig::Dit(config) => Box::new(config.build(input)?),
             ModelConfig::Mlp(config) => Box::new(config.build(input)?),
+            ModelConfig::Unet(config) => Box::new(config.build(input)?),
         })
     }
 }

@@ -1,8 +1,10 @@
 //! Layers: structs of parameters, generic over the leaf, with a constructor that declares first values and a `forward`.
 //!
-//! Suffixes name a tensor's dims: b batch, t tokens, d width, h heads, k width of a head.
+//! Suffixes name a tensor's dims: b batch, t tokens, d width, h heads, k width of a head; of images `bhwc`: b batch,
+//! h height, w width, c channels.
 
 mod attention;
+mod convolution;
 mod embedding;
 mod linear;
 mod mlp;
@@ -10,8 +12,9 @@ mod norm;
 mod time;
 
 pub use attention::{Attention, AttentionDims};
+pub use convolution::{Conv2d, ConvTranspose2d};
 pub use embedding::{ClassEmbedding, position_embedding_2d};
 pub use linear::Linear;
 pub use mlp::Mlp;
-pub use norm::{RmsNorm, layer_norm};
+pub use norm::{GroupNorm, RmsNorm, layer_norm};
 pub use time::{TargetTime, TimeEmbedding, TwoTimes};

@@ -1,4 +1,4 @@
-//! Normalisation over the last dim.
+//! Normalisation.
 
 use twinflow_array::Tree;
 use twinflow_compiler::Tensor;
@@ -31,5 +31,37 @@ impl<'t> RmsNorm<Tensor<'t>> {
     #[track_caller]
     pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
         x * (x.square().mean_keep(&[-1]) + 1e-6).rsqrt() * self.scale
+    }
+}
+
+/// Zero mean and unit variance over the pixels and the channels of each group, then a learnt scale and shift of each
+/// channel (Wu & He 2018; eps 1e-5).
+#[derive(Clone, Debug, Tree)]
+pub struct GroupNorm<L> {
+    /// `[channels]`.
+    pub scale: L,
+    /// `[channels]`.
+    pub shift: L,
+    /// Groups that the channels are divided into; a divisor of their number.
+    pub groups: usize,
+}
+
+impl GroupNorm<Init> {
+    /// Scale 1, shift 0.
+    pub fn new(channels: usize, groups: usize) -> Self {
+        GroupNorm { scale: Init::constant([channels], 1.0), shift: Init::zeros([channels]), groups }
+    }
+}
+
+impl<'t> GroupNorm<Tensor<'t>> {
+    /// x `[b, .., channels]`.
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
+        let (b, channels) = (x.dim(0), x.dim(-1));
+        let pixels = x.shape().elements() / (b * channels);
+        let grouped = x.reshape([b, pixels, self.groups, channels / self.groups]);
+        let centred = grouped - grouped.mean_keep(&[1, 3]);
+        let normal = centred * (centred.square().mean_keep(&[1, 3]) + 1e-5).rsqrt();
+        normal.reshape(x.shape()) * self.scale + self.shift
     }
 }

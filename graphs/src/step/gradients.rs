@@ -6,8 +6,9 @@ use twinflow_compiler::{Key, Tensor, concatenate, scan, value_and_grad};
 use crate::{
     LossTerms, Params,
     flow::{FlowDraws, flow_matching_loss},
+    random::Draw,
     step::{Batch, Phase, State, Trainer},
-    twinflow::{Teacher, TeacherKind, TwinFlowDraws, TwinFlowLoss},
+    twinflow::{GuidanceAgainst, Teacher, TeacherKind, TwinFlowDraws, TwinFlowLoss, Variant},
 };
 
 /// Gradients of the parameters and the terms of the loss, both means over samples.
@@ -83,10 +84,16 @@ impl Trainer {
             (Some(teacher), TeacherKind::Frozen) => Teacher::Frozen(teacher),
             (None, _) | (_, TeacherKind::Live) => Teacher::Live,
         };
-        let conditions = (batch.labels, network.null_condition(batch.labels));
-        TwinFlowLoss { network, config, parts: self.shard_parts }
-            .of_batch(params, teacher, samples, conditions, &draws)
-            .0
+        let against = match config.guidance_against {
+            GuidanceAgainst::NullClass => network.null_condition(batch.labels),
+            GuidanceAgainst::RandomClass => random_classes(self.config.classes, key, batch.rows),
+        };
+        let conditions = (batch.labels, against);
+        let loss = TwinFlowLoss { network, config, parts: self.shard_parts };
+        match config.variant {
+            Variant::Parts => loss.of_batch(params, teacher, samples, conditions, &draws).0,
+            Variant::WholeBatch => loss.of_whole_batch(params, teacher, samples, conditions, &draws),
+        }
     }
 
     /// One f32 vector: the gradients in the parameters' order, then the loss terms.
@@ -114,6 +121,12 @@ impl Trainer {
 fn add<'t>(a: &Gradients<Tensor<'t>>, b: &Gradients<Tensor<'t>>) -> Gradients<Tensor<'t>> {
     let mut others = twinflow_array::leaves(b).into_iter();
     map(a, |_, leaf| *leaf + *others.next().expect("both have one structure"))
+}
+
+/// A class for each row, i32 `[b]`, all equally likely.
+fn random_classes<'t>(classes: usize, key: Key<'t>, rows: Tensor<'t>) -> Tensor<'t> {
+    let class = (Draw::GUIDANCE_CLASS.uniform(key, rows) * classes as f64).convert(DType::I32);
+    class.minimum((classes - 1) as f64)
 }
 
 /// u8 pixels to [-1, 1]; floats are there already.

@@ -8,6 +8,8 @@ use crate::{ConfigError, error::require, flow::require_time_distribution};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TwinFlowConfig {
+    /// Which samples carry which loss.
+    pub variant: Variant,
     /// Shares of the batch parts; by default a quarter each. Excludes `lambda`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shares: Option<Shares>,
@@ -26,6 +28,8 @@ pub struct TwinFlowConfig {
     /// Times at which the target is guided. Public name: `enhanced_range`.
     #[serde(alias = "enhanced_range")]
     pub guidance_range: [f64; 2],
+    /// What guidance leads away from.
+    pub guidance_against: GuidanceAgainst,
     /// Whether the range's ends belong to it; with the range [0, 1] this guides the e2e samples (t = 1) too.
     pub guidance_closed: bool,
     /// `[a, b, scale]`: times are Beta(a, b) draws times scale. Public name: `time_dist_ctrl`.
@@ -51,6 +55,28 @@ pub struct TwinFlowConfig {
     /// Train on the model's own one-step samples in place of the data. Public name: `use_image_free`.
     #[serde(alias = "use_image_free")]
     pub image_free: bool,
+}
+
+/// Which samples carry which loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// Each part of the batch carries its own, so that a sample is in one main pass.
+    #[default]
+    Parts,
+    /// Every sample carries every loss, in four main passes, as in the public tutorial.
+    WholeBatch,
+}
+
+/// What guidance leads away from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidanceAgainst {
+    /// The velocity of no class, which the flow-matching phase teaches.
+    #[default]
+    NullClass,
+    /// The velocity of a class drawn at random, on average that of no class; needs no training of its own.
+    RandomClass,
 }
 
 /// Shares of the four batch parts, in any unit: only their ratios count.
@@ -110,12 +136,14 @@ pub enum TeacherKind {
 impl Default for TwinFlowConfig {
     fn default() -> Self {
         TwinFlowConfig {
+            variant: Variant::Parts,
             shares: None,
             lambda: None,
             order: 2,
             consistency_ratio: 1.0,
             guidance: 0.5,
             guidance_range: [0.0, 1.0],
+            guidance_against: GuidanceAgainst::NullClass,
             guidance_closed: false,
             time_distribution: [1.0, 1.0, 1.0],
             loss: LossKind::Barron,
@@ -131,14 +159,22 @@ impl Default for TwinFlowConfig {
 }
 
 impl TwinFlowConfig {
-    /// The shares of the batch parts, from `shares` or `lambda`.
+    /// The shares of the batch parts, from `shares` or `lambda`; without parts, all samples are any-step samples.
     pub fn part_shares(&self) -> Shares {
+        if self.variant == Variant::WholeBatch {
+            return Shares { e2e: 0.0, mul: 0.0, any: 1.0, adv: 0.0 };
+        }
         self.shares.or(self.lambda.map(Shares::from_lambda)).unwrap_or_default()
     }
 
     /// Whether base samples follow the RCGM target; else the method is flow matching with the twin's losses.
     pub fn uses_rcgm(&self) -> bool {
         self.order > 0 && self.consistency_ratio != 0.0
+    }
+
+    /// Whether the teacher's velocity takes the place of the samples' own: image-free training with a frozen teacher.
+    pub fn replaces_velocity(&self) -> bool {
+        self.image_free && self.teacher == TeacherKind::Frozen
     }
 
     /// Whether the time t lies in the guidance range (e2e samples sit at t = 1).
@@ -153,6 +189,7 @@ impl TwinFlowConfig {
     /// # Errors
     /// [`ConfigError`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_variant()?;
         self.validate_shares()?;
         require(self.order <= 3, "twinflow.order", self.order, "0 to 3")?;
         let unit = 0.0..=1.0;
@@ -163,6 +200,9 @@ impl TwinFlowConfig {
             "0 to 1",
         )?;
         require(self.guidance.is_finite(), "twinflow.guidance", self.guidance, "a finite number")?;
+        let taught = !self.replaces_velocity() || self.guidance != 0.0;
+        let allowed = "not 0 for image_free with a frozen teacher: 1 is the teacher's own velocity, more is guided";
+        require(taught, "twinflow.guidance", self.guidance, allowed)?;
         let [low, high] = self.guidance_range;
         require(low <= high, "twinflow.guidance_range", self.guidance_range, "[low, high] with low <= high")?;
         require_time_distribution("twinflow.time_distribution", self.time_distribution)?;
@@ -173,6 +213,20 @@ impl TwinFlowConfig {
         require(self.rectify_clamp > 0.0, "twinflow.rectify_clamp", self.rectify_clamp, "above 0")?;
         let allowed = "0 to 1, without 1 (a fixed teacher is teacher = \"frozen\")";
         require((0.0..1.0).contains(&self.teacher_decay), "twinflow.teacher_decay", self.teacher_decay, allowed)
+    }
+
+    fn validate_variant(&self) -> Result<(), ConfigError> {
+        if self.variant == Variant::WholeBatch {
+            let (order, ratio) = (self.order, self.consistency_ratio);
+            require(order > 0, "twinflow.order", order, "1 to 3 with variant = \"whole_batch\"")?;
+            require(ratio > 0.0, "twinflow.consistency_ratio", ratio, "above 0 with variant = \"whole_batch\"")?;
+            if self.shares.is_some() || self.lambda.is_some() {
+                let first = if self.shares.is_some() { "twinflow.shares" } else { "twinflow.lambda" };
+                let advice = "there every sample carries every loss; leave one of the two out";
+                return Err(ConfigError::Conflict { first, second: "twinflow.variant = \"whole_batch\"", advice });
+            }
+        }
+        Ok(())
     }
 
     fn validate_shares(&self) -> Result<(), ConfigError> {

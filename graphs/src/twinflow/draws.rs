@@ -1,12 +1,14 @@
 //! The random numbers of one TwinFlow step.
 
+use std::ops::Range;
+
 use twinflow_array::{Shape, Tree};
 use twinflow_compiler::{Key, Tensor};
 
 use crate::{
     flow::BetaTable,
     random::Draw,
-    twinflow::{Part, Parts, TwinFlowConfig, parts::take_rows},
+    twinflow::{Part, Parts, TwinFlowConfig, Variant, parts::take_rows},
 };
 
 /// The random numbers of one TwinFlow step; the loss takes them as an argument and draws nothing itself.
@@ -31,9 +33,9 @@ pub struct TwinFlowDraws<L> {
 /// The random numbers of the rectify loss.
 #[derive(Clone, Debug, Tree)]
 pub struct RectifyDraws<L> {
-    /// Noise, `[e2e, ..]`.
+    /// Noise, `[e2e, ..]`; of the whole batch in that variant.
     pub noise: L,
-    /// Uniform times, f32 `[e2e]`.
+    /// Uniform times, f32 `[e2e]`; of the whole batch in that variant.
     pub time: L,
 }
 
@@ -41,25 +43,33 @@ impl<'t> TwinFlowDraws<Tensor<'t>> {
     /// Draws for the samples at the given places of the global batch (u32 `[b]`); `sample` is the shape of one sample.
     pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, parts: &Parts, config: &TwinFlowConfig) -> Self {
         let [a, b, _] = config.time_distribution;
-        let of_part = |part: Part| take_rows(rows, &parts.range(part));
+        let (adv, one_step) = (take_rows(rows, &parts.range(Part::Adv)), take_rows(rows, &config.one_step_rows(parts)));
         TwinFlowDraws {
             time: BetaTable::new(a, b).quantile(Draw::TIME.uniform(key, rows)),
             any_target: Draw::ANY_TARGET.uniform(key, rows),
             mul_target: Draw::MUL_TARGET.uniform(key, rows),
             image_free: config.image_free.then(|| Draw::IMAGE_FREE.normal(key, rows, sample)),
-            fake: (parts.adv > 0).then(|| Draw::FAKE.normal(key, of_part(Part::Adv), sample)),
+            fake: (parts.adv > 0).then(|| Draw::FAKE.normal(key, adv, sample)),
             noise: Draw::NOISE.normal(key, rows, sample),
             rectify: config.rectifies(parts).then(|| RectifyDraws {
-                noise: Draw::RECTIFY_NOISE.normal(key, of_part(Part::E2e), sample),
-                time: Draw::RECTIFY_TIME.uniform(key, of_part(Part::E2e)),
+                noise: Draw::RECTIFY_NOISE.normal(key, one_step, sample),
+                time: Draw::RECTIFY_TIME.uniform(key, one_step),
             }),
         }
     }
 }
 
 impl TwinFlowConfig {
-    /// Whether the rectify loss runs: only at full consistency, on e2e samples, with a weight.
+    /// Whether the rectify loss runs: only at full consistency, on one-step samples, with a weight.
     pub fn rectifies(&self, parts: &Parts) -> bool {
-        self.consistency_ratio == 1.0 && parts.e2e > 0 && self.rectify_weight > 0.0
+        self.consistency_ratio == 1.0 && !self.one_step_rows(parts).is_empty() && self.rectify_weight > 0.0
+    }
+
+    /// The rows that one-step samples are made for.
+    fn one_step_rows(&self, parts: &Parts) -> Range<usize> {
+        match self.variant {
+            Variant::Parts => parts.range(Part::E2e),
+            Variant::WholeBatch => 0..parts.batch(),
+        }
     }
 }

@@ -29,6 +29,17 @@ pub enum Teacher<'a, 't> {
     Frozen(&'a Params<Tensor<'t>>),
 }
 
+impl<'a, 't> Teacher<'a, 't> {
+    /// The parameters that guide, and those of the RCGM integral; `live` is the model without gradient.
+    pub(super) fn roles(self, live: &'a Params<Tensor<'t>>) -> (&'a Params<Tensor<'t>>, &'a Params<Tensor<'t>>) {
+        match self {
+            Teacher::Live => (live, live),
+            Teacher::Average(teacher) => (teacher, teacher),
+            Teacher::Frozen(teacher) => (teacher, live),
+        }
+    }
+}
+
 /// The loss for a network, its options and the batch's parts.
 #[derive(Clone, Copy)]
 pub struct TwinFlowLoss<'a> {
@@ -77,11 +88,7 @@ impl TwinFlowLoss<'_> {
     ) -> (LossTerms<Tensor<'t>>, Intermediates<Tensor<'t>>) {
         let TwinFlowLoss { network, config, parts } = *self;
         let live = map(params, |_, parameter| parameter.stop_gradient());
-        let (guide, integrand) = match teacher {
-            Teacher::Live => (&live, &live),
-            Teacher::Average(teacher) => (teacher, teacher),
-            Teacher::Frozen(teacher) => (teacher, &live),
-        };
+        let (guide, integrand) = teacher.roles(&live);
         let noised = noise_samples(network, config, &live, samples, condition, &parts, draws);
         let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
         let prediction = network.velocity(params, x_t, t, r, condition);
@@ -99,7 +106,8 @@ impl TwinFlowLoss<'_> {
             (clean, velocity_difference(network, &live, clean, take_rows(condition, &rows), draws))
         });
         let difference = rectified.map(|(_, difference)| difference);
-        let terms = self.terms(base, adv, prediction, difference);
+        let one_step = take_rows(prediction, &parts.range(Part::E2e));
+        let terms = self.terms(base, adv, one_step, difference);
         let of_whole_batch =
             |target: Tensor<'t>| stack_rows(&[target, take_rows(prediction, &parts.range(Part::Adv)).zeros_like()]);
         let intermediates = Intermediates {
@@ -145,8 +153,9 @@ impl TwinFlowLoss<'_> {
         (base, adv)
     }
 
-    /// Puts the terms together; `difference` is v_real - v_fake on the e2e rows, if the rectify loss runs.
-    fn terms<'t>(
+    /// Puts the terms together; `prediction` is F of the one-step samples, `difference` v_real - v_fake at them, if the
+    /// rectify loss runs.
+    pub(super) fn terms<'t>(
         &self,
         base: Tensor<'t>,
         adv: Tensor<'t>,
@@ -156,7 +165,6 @@ impl TwinFlowLoss<'_> {
         let Some(difference) = difference else {
             return LossTerms { loss: base + adv, base, adv, ..LossTerms::base_only(base) };
         };
-        let prediction = take_rows(prediction, &self.parts.range(Part::E2e));
         let target = prediction.stop_gradient() + self.clamp(difference);
         let distance = self.config.distance().per_sample(prediction, target).mean_all();
         let rectify = distance * self.config.rectify_weight;

@@ -11,8 +11,9 @@ mod parts;
 mod rectify;
 mod samples;
 mod target;
+mod whole_batch;
 
-pub use config::{LossKind, Shares, TeacherKind, TwinFlowConfig};
+pub use config::{GuidanceAgainst, LossKind, Shares, TeacherKind, TwinFlowConfig, Variant};
 pub use distance::Distance;
 pub use draws::{RectifyDraws, TwinFlowDraws};
 pub use loss::{Intermediates, Teacher, TwinFlowLoss};

@@ -8,7 +8,7 @@ use crate::{
     Params,
     flow::per_sample,
     models::Network,
-    twinflow::{Part, Parts, TeacherKind, TwinFlowConfig, parts::replace_rows, parts::stack_rows, parts::take_rows},
+    twinflow::{Part, Parts, TwinFlowConfig, parts::replace_rows, parts::stack_rows, parts::take_rows},
 };
 
 /// Length of the step along the given velocity that starts the RCGM path.
@@ -61,8 +61,7 @@ pub(super) fn guided_velocity<'t>(
     let both = network.velocity(teacher, two_x, two_t, two_t, stack_rows(&[condition, null_condition]));
     let (conditional, unconditional) =
         (take_rows(both, &(0..rows.len())), take_rows(both, &(rows.len()..2 * rows.len())));
-    let replaced = config.image_free && config.teacher == TeacherKind::Frozen;
-    let start = if replaced { unconditional } else { velocity };
+    let start = if config.replaces_velocity() { unconditional } else { velocity };
     let guided = start + config.guidance * (conditional - unconditional);
     let chosen = per_sample(in_guidance_range(config, t), x_t).broadcast_to(x_t.shape());
     replace_rows(batch.velocity, &rows, chosen.select(guided, velocity))

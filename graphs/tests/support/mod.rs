@@ -5,18 +5,28 @@ use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves, map, unflat
 use twinflow_compiler::{Tensor, Trace, interpreter::interpret, trace};
 
 /// The outputs of `f` for these inputs. `f` gets the trace as well: it names the lifetime of the tensors.
+#[allow(dead_code, reason = "not every test file needs it")]
 pub fn run<T: Tree<Leaf = HostArray>>(
     inputs: &T,
     f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
 ) -> Vec<ArrayD<f64>> {
+    let values: Vec<_> = leaves(inputs).into_iter().map(HostArray::to_f64_array).collect();
+    run_unrounded(inputs, &values, f)
+}
+
+/// The same for inputs of the types of `like` with these values, which need not be f32.
+pub fn run_unrounded<T: Tree<Leaf = HostArray>>(
+    like: &T,
+    values: &[ArrayD<f64>],
+    f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
+) -> Vec<ArrayD<f64>> {
     let (program, _) = trace(|trace| {
         let root = ParamPath::root();
-        let inputs = inputs.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
+        let inputs = like.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
         trace.outputs("", &f(trace, inputs))
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    let values: Vec<_> = leaves(inputs).into_iter().map(HostArray::to_f64_array).collect();
-    interpret(&program, &values)
+    interpret(&program, values)
 }
 
 /// Host arrays of the types of `spec` from values in order.

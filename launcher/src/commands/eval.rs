@@ -1,18 +1,20 @@
 //! `eval`: how good a checkpoint's samples are.
 
 use std::{
+    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
 use miette::{Result, miette};
+use serde::Serialize;
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::Checkpoint;
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Verify};
 use twinflow_graphs::{Params, judge::JudgeConfig, step::Trainer};
 
-use super::{open_checkpoint, print_line};
+use super::{eval_points::eval_points, open_checkpoint, print_line};
 use crate::{
     cli::EvalArgs,
     config::{Config, DataKind},
@@ -31,6 +33,9 @@ use crate::{
 pub fn eval(args: &EvalArgs) -> Result<()> {
     refuse_sampling_settings(&args.set)?;
     let subject = Subject::load(args)?;
+    if subject.config.data.kind == DataKind::Toy {
+        return eval_points(args, &subject);
+    }
     let files = Files::of(args, &subject.config)?;
     let (train, test) = (dataset(&files.train)?, test_dataset(&files.test)?);
     check_shapes(&subject.config, &train, &test)?;
@@ -52,18 +57,23 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         data: files.train,
         test_data: files.test,
     };
-    print_line(&report)?;
-    let json = serde_json::to_string_pretty(&report).said()? + "\n";
+    finish(args, &report)
+}
+
+/// Prints a report and writes it as JSON.
+pub(super) fn finish(args: &EvalArgs, report: &(impl Display + Serialize)) -> Result<()> {
+    print_line(report)?;
+    let json = serde_json::to_string_pretty(report).said()? + "\n";
     std::fs::write(&args.out, json).map_err(|error| miette!("cannot write {}: {error}", args.out.display()))?;
     print_line(format_args!("{}: the same with all settings", args.out.display()))
 }
 
 /// What is evaluated.
-struct Subject {
-    checkpoint: Checkpoint,
-    config: Config,
-    trainer: Trainer,
-    params: Params<HostArray>,
+pub(super) struct Subject {
+    pub checkpoint: Checkpoint,
+    pub config: Config,
+    pub trainer: Trainer,
+    pub params: Params<HostArray>,
 }
 
 impl Subject {
@@ -193,7 +203,7 @@ impl Measure {
     }
 
     /// Draws and measures the samples of one number of calls, as the bytes that a picture would have.
-    fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject, devices: &Devices) -> Result<Measured> {
+    fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject, devices: &Devices) -> Result<Measured<Scores>> {
         let began = Instant::now();
         let config = sampling(nfe);
         let sampler = Sampler::new(&subject.trainer, &config, subject.config.data.shape(), devices)?;

@@ -5,6 +5,7 @@ mod completions;
 mod data;
 mod doctor;
 mod eval;
+mod eval_points;
 mod graph;
 mod report;
 

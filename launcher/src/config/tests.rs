@@ -49,7 +49,7 @@ fn tagged_sections_have_places_too() {
     check(&out, &["unknown key 'model.depht'", "did you mean 'depth'?", "line 4"]);
     let out = refused("[model]\nkind = \"mlp\"\npatch = 2\n", &[]);
     check(&out, &["unknown key 'model.patch'", "Known in [model]: width, depth"]);
-    check(&refused("[model]\nkind = \"unet\"\n", &[]), &["model.kind is \"unet\"", "\"dit\", \"mlp\"", "line 2"]);
+    check(&refused("[model]\nkind = \"gan\"\n", &[]), &["model.kind is \"gan\"", "\"dit\", \"mlp\"", "line 2"]);
     check(&refused("[model]\nwidth = 1.5\n", &[]), &["model.width is 1.5, but must be a whole number, 0 or more"]);
 }
 
@@ -72,7 +72,7 @@ fn the_public_names_are_aliases_that_assignments_replace() {
 
 #[test]
 fn the_configs_that_come_with_the_program_load() {
-    for file in ["quickstart", "fashion-mnist", "toy"] {
+    for file in ["quickstart", "fashion-mnist", "toy", "toy-image-free", "tutorial"] {
         let path = format!("{}/../configs/{file}.toml", env!("CARGO_MANIFEST_DIR"));
         let config = Config::from_file(Path::new(&path), &[]).unwrap();
         assert_eq!(config.run.name, file);

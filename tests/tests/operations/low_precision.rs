@@ -2,10 +2,11 @@
 
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{
+    ConvConfig, Tensor, grad,
     ops::{Family, Sample, catalogue},
     trace,
 };
-use twinflow_tests::{Tolerance, xla};
+use twinflow_tests::{Tolerance, gradients::traced, xla};
 
 /// Families whose samples hold bodies or values of a fixed type.
 const FIXED_TYPES: [&str; 4] = ["constant", "remat", "scan", "while_loop"];
@@ -48,6 +49,30 @@ fn check(dtype: DType, tolerance: Tolerance) {
         })
         .collect();
     assert!(mismatches.is_empty(), "{}", mismatches.join("\n"));
+}
+
+/// Small whole numbers are exact in bf16, and so are their products; their sums, here up to 2,700, are only in f32.
+#[test]
+fn products_in_bf16_are_summed_in_f32() {
+    let whole = |shape: &[usize]| {
+        let ty = TensorType::new(DType::F32, shape);
+        let values: Vec<f64> = (0..ty.shape.elements()).map(|i| (i % 7) as f64 - 2.0).collect();
+        HostArray::from_f64(ty, &values).unwrap()
+    };
+    let inputs = [whole(&[2, 6, 6, 20]), whole(&[3, 3, 20, 5]), whole(&[16, 300]), whole(&[300, 4])];
+    let types: Vec<TensorType> = inputs.iter().map(|input| input.ty().clone()).collect();
+    let program = traced(&types, |v| {
+        // Cotangents of 1 keep the gradients whole numbers too.
+        let gradients = grad(&v, |v| products(&v).map(Tensor::sum_all).into_iter().reduce(|a, b| a + b).unwrap());
+        products(&v).into_iter().chain(gradients).collect()
+    });
+    let outputs = xla::run_checked(&program, &inputs, Tolerance::Exact);
+    assert!(outputs[0].iter().any(|sum| *sum > 256.0 && *sum % 2.0 == 1.0), "no sum needs more than 8 bits");
+}
+
+fn products<'t>(v: &[Tensor<'t>]) -> [Tensor<'t>; 2] {
+    let config = ConvConfig::new(2).with_padding(1);
+    [v[0].conv_in(v[1], config, Some(DType::BF16)), v[2].matmul_in(v[3], Some(DType::BF16))]
 }
 
 /// The family's samples with a float operand, rounded to `dtype`.

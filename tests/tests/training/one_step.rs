@@ -1,11 +1,11 @@
-//! After flow matching one step lands between the points; after TwinFlow, on them.
+//! After flow matching one step lands between the points; after TwinFlow, on them, with data or without.
 
-use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_array::{DType, HostArray, TensorType, leaves};
 use twinflow_compiler::{Jit, jit, to_device, to_host};
 use twinflow_graphs::{
     Params,
     flow::SampleConfig,
-    step::{Batch, Metrics, Phase, State, Trainer},
+    step::{Batch, Metrics, Phase, State, StepConfig, Trainer},
 };
 use twinflow_pjrt::{Buffer, CompileOptions};
 use twinflow_tests::xla::client;
@@ -22,25 +22,60 @@ fn twinflow_makes_one_step_enough() {
     let config = toy::config();
     let trainer = Trainer::new(config.clone()).unwrap();
     let sampler = sampler(&trainer);
-    let state = to_device(&trainer.init(5), &client().devices()[0]).unwrap();
-    let state = train(&trainer, Phase::FlowMatching, state, 0..config.flow.steps);
+    let state = teacher(&trainer, &config);
     let before = samples(&sampler, &state.ema);
-    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin_twinflow(state));
-    let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
-    let state = begin.call(state, &Vec::new()).unwrap();
-    let state = train(&trainer, Phase::TwinFlow, state, config.flow.steps..config.steps);
+    let step = step(&trainer, Phase::TwinFlow);
+    let state = train(&trainer, &step, state, config.flow.steps..config.steps, toy::batch);
     let after = samples(&sampler, &state.ema);
     let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
     assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
 }
 
-fn train(trainer: &Trainer, phase: Phase, state: State<Buffer>, steps: std::ops::Range<u64>) -> State<Buffer> {
+#[test]
+fn one_step_is_learnt_without_data() {
+    let config = toy::image_free();
+    let trainer = Trainer::new(config.clone()).unwrap();
+    let sampler = sampler(&trainer);
+    let state = teacher(&trainer, &config);
+    let before = samples(&sampler, &state.ema);
+    let step = step(&trainer, Phase::TwinFlow);
+    let next = config.flow.steps..config.flow.steps + 1;
+    let [fed, starved] = [toy::batch, toy::garbage].map(|batch| {
+        let copy = to_device(&to_host(&state).unwrap(), &client().devices()[0]).unwrap();
+        to_host(&train(&trainer, &step, copy, next.clone(), batch)).unwrap()
+    });
+    assert_eq!(leaves(&fed), leaves(&starved), "the data makes a difference");
+    let state = train(&trainer, &step, state, config.flow.steps..config.steps, toy::garbage);
+    let after = samples(&sampler, &state.ema);
+    let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
+    assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
+}
+
+/// The state after the flow-matching phase, ready for TwinFlow.
+fn teacher(trainer: &Trainer, config: &StepConfig) -> State<Buffer> {
+    let state = to_device(&trainer.init(5), &client().devices()[0]).unwrap();
+    let state = train(trainer, &step(trainer, Phase::FlowMatching), state, 0..config.flow.steps, toy::batch);
+    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin_twinflow(state));
+    let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
+    begin.call(state, &Vec::new()).unwrap()
+}
+
+fn step(trainer: &Trainer, phase: Phase) -> Step {
     let step =
         jit("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| trainer.step(phase, state, &batch));
-    let step: Step = step.unwrap().compile(client(), &CompileOptions::default()).unwrap();
+    step.unwrap().compile(client(), &CompileOptions::default()).unwrap()
+}
+
+fn train(
+    trainer: &Trainer,
+    step: &Step,
+    state: State<Buffer>,
+    steps: std::ops::Range<u64>,
+    batch: toy::MakeBatch,
+) -> State<Buffer> {
     let rows = trainer.rows(0, 0);
     steps.fold(state, |state, number| {
-        let batch = to_device(&toy::batch(trainer, number, &rows), &client().devices()[0]).unwrap();
+        let batch = to_device(&batch(trainer, number, &rows), &client().devices()[0]).unwrap();
         step.call(state, &batch).unwrap().0
     })
 }

@@ -6,7 +6,7 @@ use twinflow_graphs::{
     models::{MlpConfig, ModelConfig},
     optim::OptimizerConfig,
     step::{Batch, Precision, StepConfig, Trainer},
-    twinflow::TwinFlowConfig,
+    twinflow::{TeacherKind, TwinFlowConfig},
 };
 
 /// The coordinates of the four points, up to sign.
@@ -32,6 +32,21 @@ pub fn config() -> StepConfig {
     }
 }
 
+/// TwinFlow on the model's own points, taught by the frozen model of the first phase.
+pub fn image_free() -> StepConfig {
+    let twinflow = TwinFlowConfig {
+        image_free: true,
+        teacher: TeacherKind::Frozen,
+        guidance: 1.0,
+        guidance_closed: true,
+        ..Default::default()
+    };
+    StepConfig { twinflow, ..config() }
+}
+
+/// How a batch is made.
+pub type MakeBatch = fn(&Trainer, u64, &[u32]) -> Batch<HostArray>;
+
 /// The batch of a step for the given rows of the global batch.
 pub fn batch(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
     let spec = trainer.batch_spec();
@@ -46,6 +61,14 @@ pub fn batch(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
         labels: HostArray::zeros(spec.labels),
         rows: HostArray::from_slice(&spec.rows.shape, rows).unwrap(),
     }
+}
+
+/// The same with samples that are not worth learning.
+pub fn garbage(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
+    let batch = batch(trainer, step, rows);
+    let values: Vec<f64> = (0..batch.samples.to_f64().len()).map(|i| 50.0 - i as f64).collect();
+    let samples = HostArray::from_f64(batch.samples.ty().clone(), &values).unwrap();
+    Batch { samples, ..batch }
 }
 
 /// Mean distance of samples [n, 1, 1, 2] to the nearest point.

@@ -1,0 +1,87 @@
+//! `eval` of models of points in the plane, which need no judge.
+
+use miette::{Result, miette};
+use twinflow_data::{Toy2d, ToyKind};
+
+use super::{
+    eval::{Subject, finish},
+    print_line,
+};
+use crate::{
+    cli::EvalArgs,
+    devices::Devices,
+    eval::{Measured, PointScores, PointsReport, energy_distance_by_class, sampling},
+    sample_file::make_parent,
+    sampler::Sampler,
+};
+
+/// Seeds of real points, beyond those that a config can name for training.
+const REAL: u64 = 1 << 32;
+
+/// Compares samples with as many real points.
+///
+/// # Errors
+/// Arguments that have no effect here, no usable plugin, a file that cannot be written.
+pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
+    refuse_files(args)?;
+    make_parent(&args.out)?;
+    let devices = Devices::open(&subject.config.device, 0)?;
+    let (data, per_class) = (&subject.config.data, args.count as usize);
+    let real = real_points(data.toy, REAL, per_class);
+    let distance = |x: (&[f32], &[i32])| energy_distance_by_class(x, (&real.0, &real.1), data.classes);
+    let measure = |nfe: &u32| -> Result<Measured<PointScores>> {
+        let sample = sampling(*nfe as usize);
+        let sampler = Sampler::new(&subject.trainer, &sample, data.shape(), &devices)?;
+        let labels: Vec<i32> = (0..data.classes as i32).collect();
+        let drawn = sampler.draw(&subject.params, &labels, per_class, args.seed)?;
+        print_line(format_args!("{nfe} network calls: {} points drawn", drawn.labels.len()))?;
+        let scores = PointScores { energy_distance: distance((&drawn.values, &drawn.labels)) };
+        Ok(Measured { nfe: *nfe as usize, sample, scores })
+    };
+    let other = real_points(data.toy, REAL + 1, per_class);
+    let report = PointsReport {
+        checkpoint: subject.checkpoint.path().to_owned(),
+        step: subject.checkpoint.metadata().step,
+        weights: args.weights.prefix().to_owned(),
+        seed: args.seed,
+        count_per_class: per_class,
+        toy: data.toy.name().to_owned(),
+        real_energy_distance: distance((&other.0, &other.1)),
+        results: args.nfe.iter().map(measure).collect::<Result<_>>()?,
+    };
+    finish(args, &report)
+}
+
+fn refuse_files(args: &EvalArgs) -> Result<()> {
+    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--judge", &args.judge)];
+    match files.into_iter().find(|(_, file)| file.is_some()) {
+        None => Ok(()),
+        Some((name, _)) => Err(miette!(
+            help = "leave it out; real points are made on the spot, and no judge is needed",
+            "{name} has no effect on the evaluation of points in the plane"
+        )),
+    }
+}
+
+/// The first points of each class, with their labels.
+fn real_points(toy: ToyKind, seed: u64, per_class: usize) -> (Vec<f32>, Vec<i32>) {
+    let source = Toy2d::new(toy, seed);
+    let of_class = |class: usize| {
+        let points = (0..).map(|index| source.point(index)).filter(move |(_, label)| *label as usize == class);
+        points.take(per_class)
+    };
+    let found = (0..toy.classes()).flat_map(of_class);
+    let (points, labels): (Vec<[f32; 2]>, Vec<i32>) = found.unzip();
+    (points.concat(), labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_points_are_equally_many_of_each_class() {
+        let (points, labels) = real_points(ToyKind::Checkerboard, REAL, 3);
+        assert_eq!((points.len(), labels), (24, vec![0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]));
+    }
+}
