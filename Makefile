@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 
 PLUGIN := .plugins/xla_cpu_pjrt/xla_cpu_pjrt.so
+CUDA_COMPILER := .plugins/xla_cuda13/xla_cuda_plugin.so
 PROGRAM := target/release/twinflow-xla
 DATASET := datasets/fashion-mnist.h5
 IDX := /usr/share/datasets/fashion-mnist
@@ -37,6 +38,12 @@ plugin: $(PLUGIN) ## OpenXLA's CPU plugin only, into .plugins/ (needs no root)
 $(PLUGIN): scripts/install-cpu-plugin scripts/cpu-plugin.txt
 	@scripts/install-cpu-plugin
 
+.PHONY: cuda-compiler
+cuda-compiler: $(CUDA_COMPILER) ## what compiles for NVIDIA GPUs on a machine without one, into .plugins/ (needs no root)
+
+$(CUDA_COMPILER): scripts/install-cuda-compiler scripts/cuda-compiler.txt
+	@scripts/install-cuda-compiler
+
 .PHONY: program
 program: setup
 	cargo build --release --package twinflow-xla
@@ -55,7 +62,7 @@ quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (
 	$(PROGRAM) report $$run >/dev/null
 
 .PHONY: test
-test: setup ## format, lints, documentation, all tests
+test: setup $(CUDA_COMPILER) ## format, lints, documentation, all tests
 	@scripts/install-packages fashion-mnist
 	@scripts/install-nextest
 	cargo fmt --check
