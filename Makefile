@@ -77,3 +77,11 @@ docs: setup ## the API documentation, in target/doc
 .PHONY: depth
 depth: setup ## compile time and memory of a DiT's step against its depth (docs/depth.md)
 	cargo run --release --package twinflow-tests --example depth
+
+.PHONY: gpu-compile
+gpu-compile: program $(CUDA_COMPILER) $(DATASET) ## every program of every config, compiled for GPUs without one (docs/gpu-memory.md)
+	cargo run --release --package twinflow-tests --example gpu_memory -- $(PROGRAM)
+
+.PHONY: portable
+portable: ## one self-contained program without MPI, for machines where nothing can be installed (into target/portable/)
+	@scripts/build-portable

@@ -113,7 +113,7 @@ fn named(path: PathBuf, origin: &'static str) -> Result<PathBuf, PjrtError> {
 
 /// What the known places depend on.
 pub(crate) struct Surroundings {
-    /// Active Python environments, then that of the `python3` that a shell would start.
+    /// Active Python environments, then those whose `python3` is on the search path.
     pub python: Vec<PathBuf>,
     /// The executable's folder and the current one: their ancestors may hold `.plugins/`.
     pub folders: Vec<PathBuf>,
@@ -127,7 +127,7 @@ impl Surroundings {
         let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable);
         let path = env::var_os("PATH").unwrap_or_default();
         Surroundings {
-            python: active.chain(python_on(&path)).collect(),
+            python: active.chain(pythons_on(&path)).collect(),
             folders: executable.into_iter().chain(env::current_dir()).collect(),
             data: variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share"))),
         }
@@ -158,10 +158,10 @@ pub(crate) fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     paths.filter(|path| seen.insert(path.clone())).collect()
 }
 
-/// The root of the first folder of a search path that holds `python3`.
-fn python_on(path: &OsStr) -> Option<PathBuf> {
-    let bin = env::split_paths(path).find(|folder| folder.join("python3").is_file())?;
-    bin.parent().map(Path::to_owned)
+/// The roots of a search path's folders that hold `python3`.
+fn pythons_on(path: &OsStr) -> Vec<PathBuf> {
+    let bins = env::split_paths(path).filter(|folder| folder.join("python3").is_file());
+    bins.filter_map(|bin| bin.parent().map(Path::to_owned)).collect()
 }
 
 /// `lib/python3*/site-packages` and `dist-packages` (Debian) of an environment, in order; the pattern itself where
@@ -222,14 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn the_python_of_the_search_path_counts() {
+    fn pythons_on_the_search_path_count() {
         let root = tempfile::tempdir().unwrap();
         let bin = |name: &str| root.path().join(name).join("bin");
         fs::create_dir_all(bin("none")).unwrap();
-        fs::create_dir_all(bin("env")).unwrap();
-        fs::write(bin("env").join("python3"), "").unwrap();
-        let path = env::join_paths([bin("none"), bin("env")]).unwrap();
-        assert_eq!(python_on(&path), Some(root.path().join("env")));
-        assert_eq!(python_on(OsStr::new("")), None);
+        for environment in ["first", "second"] {
+            fs::create_dir_all(bin(environment)).unwrap();
+            fs::write(bin(environment).join("python3"), "").unwrap();
+        }
+        let path = env::join_paths(["none", "first", "second"].map(bin)).unwrap();
+        assert_eq!(pythons_on(&path), ["first", "second"].map(|environment| root.path().join(environment)));
     }
 }

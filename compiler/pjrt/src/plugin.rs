@@ -50,7 +50,7 @@ static OPENED: Mutex<Vec<&'static PluginLibrary>> = Mutex::new(Vec::new());
 
 impl Plugin {
     /// Finds and opens the plugin for a platform: at `explicit`, else where the environment variable
-    /// `TWINFLOW_PJRT_PLUGIN` says, else the first of: the active Python environment, that of the `python3` on the search
+    /// `TWINFLOW_PJRT_PLUGIN` says, else the first of: the active Python environment, those of `python3` on the search
     /// path, `.plugins/` in the executable's and the current folder and their ancestors, the user's data folder
     /// (`twinflow-xla/plugins`).
     ///
