@@ -99,10 +99,11 @@ pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
     let found = match config.platform {
         Platform::Cpu => discover(twinflow_compiler::pjrt::Platform::Cpu),
         Platform::Cuda => discover(twinflow_compiler::pjrt::Platform::Cuda),
-        Platform::Auto => match discover(twinflow_compiler::pjrt::Platform::Cuda) {
-            Ok(plugin) if has_gpu() => Ok(plugin),
-            Ok(_) | Err(PjrtError::PluginNotFound { .. }) => discover(twinflow_compiler::pjrt::Platform::Cpu),
-            Err(error) => Err(error),
+        // Without a GPU a plugin for it may be there to compile only; it is not even opened.
+        Platform::Auto => match has_gpu().then(|| discover(twinflow_compiler::pjrt::Platform::Cuda)) {
+            Some(Ok(plugin)) => Ok(plugin),
+            None | Some(Err(PjrtError::PluginNotFound { .. })) => discover(twinflow_compiler::pjrt::Platform::Cpu),
+            Some(Err(error)) => Err(error),
         },
     };
     found.said()

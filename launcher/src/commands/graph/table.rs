@@ -93,7 +93,8 @@ fn bytes(count: u64) -> String {
 fn decimal(count: f64, unit: &str) -> String {
     let prefixes = [("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)];
     let (prefix, size) = prefixes.into_iter().find(|(_, size)| count >= *size).unwrap_or(("", 1.0));
-    format!("{:.2} {prefix}{unit}", count / size)
+    let digits = if size == 1.0 { 0 } else { 2 };
+    format!("{:.digits$} {prefix}{unit}", count / size)
 }
 
 #[cfg(test)]
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn counts_have_the_unit_that_suits_them() {
         assert_eq!([0, 1023, 1536, 5 << 30].map(bytes), ["0 B", "1023 B", "1.50 KiB", "5.00 GiB"]);
-        assert_eq!(decimal(1.234e13, "FLOP"), "12.34 TFLOP");
+        assert_eq!([0.0, 8.0, 1.234e13].map(|count| decimal(count, "FLOP")), ["0 FLOP", "8 FLOP", "12.34 TFLOP"]);
         assert_eq!((share(1, 3), share(0, 0)), ("33.3 %".into(), "0.0 %".into()));
     }
 }
