@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 
 PLUGIN := .plugins/xla_cpu_pjrt/xla_cpu_pjrt.so
+CUDA_COMPILER := .plugins/xla_cuda13/xla_cuda_plugin.so
 PROGRAM := target/release/twinflow-xla
 DATASET := datasets/fashion-mnist.h5
 IDX := /usr/share/datasets/fashion-mnist
@@ -38,6 +39,12 @@ plugin: $(PLUGIN) ## OpenXLA's CPU plugin only, into .plugins/ (needs no root)
 $(PLUGIN): scripts/install-cpu-plugin scripts/cpu-plugin.txt
 	@scripts/install-cpu-plugin
 
+.PHONY: cuda-compiler
+cuda-compiler: $(CUDA_COMPILER) ## what compiles for NVIDIA GPUs on a machine without one, into .plugins/ (needs no root)
+
+$(CUDA_COMPILER): scripts/install-cuda-compiler scripts/cuda-compiler.txt
+	@scripts/install-cuda-compiler
+
 .PHONY: program
 program: setup
 	cargo build --release --package twinflow-xla
@@ -64,7 +71,7 @@ image-free: program ## one-step points learnt without data in the TwinFlow phase
 	echo "Points by one network call: $$run/samples/step-00002000.png before, $$run/samples/one-step.png after"
 
 .PHONY: test
-test: setup ## format, lints, documentation, all tests
+test: setup $(CUDA_COMPILER) ## format, lints, documentation, all tests
 	@scripts/install-packages fashion-mnist
 	@scripts/install-nextest
 	cargo fmt --check
@@ -90,3 +97,11 @@ $(JAX)/ready: bench/requirements.txt
 	python3 -m venv --clear --without-pip $(JAX)
 	python3 -m pip --python $(JAX)/bin/python install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@
+
+.PHONY: gpu-compile
+gpu-compile: program $(CUDA_COMPILER) $(DATASET) ## every program of every config, compiled for GPUs without one (docs/gpu-memory.md)
+	cargo run --release --package twinflow-tests --example gpu_memory -- $(PROGRAM)
+
+.PHONY: portable
+portable: ## one self-contained program without MPI, for machines where nothing can be installed (into target/portable/)
+	@scripts/build-portable

@@ -3,6 +3,7 @@
 pub mod autodiff;
 mod cache;
 mod control;
+pub mod cost;
 pub mod error;
 mod indexing;
 pub mod interpreter;
@@ -19,6 +20,7 @@ mod trace;
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
 pub use cache::{Cache, CacheTally, CacheUsage};
 pub use control::{remat, scan, while_loop};
+pub use cost::{Cost, ProgramCost};
 pub use error::{TraceError, TraceErrorKind, TypeError};
 pub use indexing::{concatenate, stack};
 pub use jit::{Jit, JitError, Traced, jit, to_device, to_host, types_of};

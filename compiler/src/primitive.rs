@@ -9,6 +9,7 @@ use ndarray::ArrayD;
 use twinflow_array::TensorType;
 
 use crate::{
+    cost::Cost,
     error::TypeError,
     ops::Sample,
     program::Program,
@@ -38,6 +39,9 @@ pub trait Primitive<const N: usize>: Debug + Send + Sync + 'static {
 
     /// The meaning, on f64 (the reference interpreter); the result is then wrapped to `ty`'s element type.
     fn eval(&self, operands: [&ArrayD<f64>; N], ty: &TensorType) -> ArrayD<f64>;
+
+    /// What it computes and moves, by itself.
+    fn cost(&self, operands: [&TensorType; N], result: &TensorType) -> Cost;
 
     /// Applications that the tests check: value, both derivatives, StableHLO.
     fn samples() -> Vec<Sample>;
@@ -70,6 +74,9 @@ pub trait Op: Debug + Send + Sync + 'static {
 
     /// The meaning, on f64 (the reference interpreter).
     fn eval(&self, operands: &[ArrayD<f64>], results: &[TensorType]) -> Vec<ArrayD<f64>>;
+
+    /// What it computes and moves, by itself; without its bodies.
+    fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost;
 
     /// The programs inside (bodies of loops).
     fn bodies(&self) -> Vec<&Program>;
@@ -131,6 +138,10 @@ impl<const N: usize, P: Primitive<N>> Op for Fixed<N, P> {
 
     fn eval(&self, operands: &[ArrayD<f64>], results: &[TensorType]) -> Vec<ArrayD<f64>> {
         vec![self.0.eval(std::array::from_fn(|i| &operands[i]), &results[0])]
+    }
+
+    fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost {
+        self.0.cost(std::array::from_fn(|i| &operands[i]), &results[0])
     }
 
     fn bodies(&self) -> Vec<&Program> {

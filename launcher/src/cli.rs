@@ -49,7 +49,11 @@ pub enum Command {
     /// Look into, check and export checkpoints
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
-    /// Write the programs that a config compiles to
+    /// Write the programs that a config compiles to, or what they need on a device
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla graph --config configs/toy.toml --program twinflow-step\n  \
+        twinflow-xla graph --config configs/dit-xl-2.toml --target h200\n  \
+        twinflow-xla graph --config configs/toy.toml --target here --json")]
     Graph(GraphArgs),
     /// Say what is installed and working here, and what to do about what is not
     Doctor(DoctorArgs),
@@ -293,6 +297,13 @@ pub struct GraphArgs {
     /// Folder for the files; without it the text goes to standard output
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
+    /// Compile in place of writing, and say what memory each program takes and what it computes and moves: for a GPU that
+    /// need not be here (a100, h100, h200, b200, or a file that describes one), or for the device of this machine (here)
+    #[arg(long, value_name = "TARGET", conflicts_with_all = ["format", "out"])]
+    pub target: Option<String>,
+    /// Say it as JSON
+    #[arg(long, requires = "target")]
+    pub json: bool,
 }
 
 /// The programs of a config.

@@ -77,11 +77,16 @@ impl Devices {
 
     /// How to compile a program that runs on `replicas` devices at once.
     pub fn compile_options(&self, replicas: usize) -> CompileOptions {
-        let options = CompileOptions { replicas, ..CompileOptions::default() };
-        match self.optimization_level {
-            -1 => options,
-            level => options.with_override("xla_backend_optimization_level", level),
-        }
+        compile_options(self.optimization_level, replicas)
+    }
+}
+
+/// How to compile at XLA's optimisation level (-1: the plugin's own) for `replicas` devices at once.
+pub fn compile_options(optimization_level: i64, replicas: usize) -> CompileOptions {
+    let options = CompileOptions { replicas, ..CompileOptions::default() };
+    match optimization_level {
+        -1 => options,
+        level => options.with_override("xla_backend_optimization_level", level),
     }
 }
 
@@ -90,18 +95,31 @@ impl Devices {
 /// # Errors
 /// None is found, or it cannot be used.
 pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
-    let explicit = Some(config.plugin.as_path()).filter(|path| *path != Path::new(""));
-    let discover = |platform| Plugin::discover(platform, explicit);
+    let discover = |platform| Plugin::discover(platform, named_plugin(config));
     let found = match config.platform {
         Platform::Cpu => discover(twinflow_compiler::pjrt::Platform::Cpu),
         Platform::Cuda => discover(twinflow_compiler::pjrt::Platform::Cuda),
-        Platform::Auto => match discover(twinflow_compiler::pjrt::Platform::Cuda) {
-            Ok(plugin) if has_gpu() => Ok(plugin),
-            Ok(_) | Err(PjrtError::PluginNotFound { .. }) => discover(twinflow_compiler::pjrt::Platform::Cpu),
-            Err(error) => Err(error),
+        // Without a GPU a plugin for it may be there to compile only; it is not even opened.
+        Platform::Auto => match has_gpu().then(|| discover(twinflow_compiler::pjrt::Platform::Cuda)) {
+            Some(Ok(plugin)) => Ok(plugin),
+            None | Some(Err(PjrtError::PluginNotFound { .. })) => discover(twinflow_compiler::pjrt::Platform::Cpu),
+            Some(Err(error)) => Err(error),
         },
     };
     found.said()
+}
+
+/// The plugin's file, if the settings name one.
+pub fn named_plugin(config: &DeviceConfig) -> Option<&Path> {
+    Some(config.plugin.as_path()).filter(|path| *path != Path::new(""))
+}
+
+/// Bytes of a line of /proc/meminfo (`MemTotal`), where there is one.
+pub fn host_memory(name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(1024 * kibibytes)
 }
 
 /// The cache of compiled programs that the settings ask for.

@@ -17,6 +17,7 @@ mod said;
 mod sample;
 mod sample_file;
 mod sampler;
+mod target;
 mod tensorboard;
 mod train;
 mod whole_file;

@@ -86,6 +86,6 @@ fn numbered(label: i32, count: usize) -> impl Iterator<Item = (i32, u32)> {
 
 /// Samples per program run: many small ones, few large ones. It must depend on nothing that changes between calls, for
 /// the last bits of a sample may depend on the batch it is computed in.
-fn chunk_size(shape: [usize; 3]) -> usize {
+pub fn chunk_size(shape: [usize; 3]) -> usize {
     (65_536 / shape.iter().product::<usize>().max(1)).clamp(16, 1024)
 }

@@ -1,4 +1,4 @@
-//! Running programs on XLA's CPU plugin, compiled for quick compilation.
+//! Running programs on XLA, compiled for quick compilation: on the CPU, or on a GPU if the environment asks for it.
 
 use std::sync::OnceLock;
 
@@ -8,17 +8,35 @@ use twinflow_pjrt::{Arg, Buffer, Client, ClientOptions, CompileOptions, Platform
 
 use crate::Tolerance;
 
-/// A client with two CPU devices, shared by all tests of a process.
+/// The environment variable that names the platform to test on: `cpu`, or `cuda` (one GPU is enough for the golden tests).
+pub const PLATFORM_VARIABLE: &str = "TWINFLOW_TEST_PLATFORM";
+
+fn platform() -> Platform {
+    let named = std::env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| Platform::Cpu.to_string());
+    named.parse().unwrap_or_else(|error| panic!("{PLATFORM_VARIABLE}: {error}"))
+}
+
+/// A client with two CPU devices, or with all GPUs, shared by all tests of a process.
 ///
 /// # Panics
 /// Without the plugin: the message says where it was looked for.
 pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
-        let plugin = Plugin::discover(Platform::Cpu, None).unwrap_or_else(|error| panic!("{error}"));
+        let plugin = Plugin::discover(platform(), None).unwrap_or_else(|error| panic!("{error}"));
         let options = ClientOptions { cpu_device_count: Some(2), ..ClientOptions::default() };
         Client::new(&plugin, &options).unwrap_or_else(|error| panic!("{error}"))
     })
+}
+
+/// Options for quick compilation. On a GPU products are left to cuBLAS, which takes f32 as it is where
+/// NVIDIA_TF32_OVERRIDE=0 says so; Triton's kernels round to TF32.
+pub fn quick() -> CompileOptions {
+    let options = CompileOptions::default().with_override("xla_backend_optimization_level", 0i64);
+    match platform() {
+        Platform::Cpu => options,
+        Platform::Cuda => options.with_override("xla_gpu_enable_triton_gemm", false),
+    }
 }
 
 /// The StableHLO of the program after all passes.
@@ -42,8 +60,7 @@ pub fn run(program: &Program, inputs: &[HostArray]) -> Vec<HostArray> {
 #[track_caller]
 pub fn run_replicas(program: &Program, inputs: &[Vec<HostArray>]) -> Vec<Vec<HostArray>> {
     let text = stablehlo(program);
-    let options = CompileOptions { replicas: inputs.len(), ..CompileOptions::default() }
-        .with_override("xla_backend_optimization_level", 0i64);
+    let options = CompileOptions { replicas: inputs.len(), ..quick() };
     let result = client().compile(&text, &options).and_then(|executable| {
         let upload = |(replica, arrays): (usize, &Vec<HostArray>)| -> Result<Vec<Buffer>, _> {
             arrays.iter().map(|array| Buffer::from_host(&client().devices()[replica], array)).collect()

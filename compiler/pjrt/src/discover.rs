@@ -1,7 +1,10 @@
 //! Where plugins lie.
 
 use std::{
-    env, fmt, fs,
+    collections::HashSet,
+    env,
+    ffi::OsStr,
+    fmt, fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -26,6 +29,14 @@ impl Platform {
         match self {
             Platform::Cpu => "cpu",
             Platform::Cuda => "cuda",
+        }
+    }
+
+    /// The command that installs a plugin into `.plugins/`.
+    pub(crate) const fn make_target(self) -> &'static str {
+        match self {
+            Platform::Cpu => "make plugin",
+            Platform::Cuda => "make cuda-compiler",
         }
     }
 
@@ -101,59 +112,73 @@ fn named(path: PathBuf, origin: &'static str) -> Result<PathBuf, PjrtError> {
 }
 
 /// What the known places depend on.
-struct Surroundings {
+pub(crate) struct Surroundings {
+    /// Active Python environments, then those whose `python3` is on the search path.
+    pub python: Vec<PathBuf>,
     /// The executable's folder and the current one: their ancestors may hold `.plugins/`.
-    folders: Vec<PathBuf>,
-    /// Active Python environments.
-    python: Vec<PathBuf>,
+    pub folders: Vec<PathBuf>,
     /// The user's data folder.
-    data: Option<PathBuf>,
+    pub data: Option<PathBuf>,
 }
 
 impl Surroundings {
-    fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let executable = env::current_exe().ok().and_then(|file| file.parent().map(Path::to_owned));
+        let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable);
+        let path = env::var_os("PATH").unwrap_or_default();
         Surroundings {
+            python: active.chain(pythons_on(&path)).collect(),
             folders: executable.into_iter().chain(env::current_dir()).collect(),
-            python: ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(variable).collect(),
             data: variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share"))),
         }
     }
-}
 
-/// Every file to look for, in order, without repetition.
-fn candidates(platform: Platform, surroundings: &Surroundings) -> Vec<PathBuf> {
-    let project = surroundings.folders.iter().flat_map(|folder| folder.ancestors()).map(|up| up.join(".plugins"));
-    let data = surroundings.data.iter().map(|data| data.join("twinflow-xla/plugins"));
-    let in_project = project.map(|plugins| plugins.join(platform.file_in_plugins()));
-    let in_python = surroundings.python.iter().flat_map(|root| site_packages(root));
-    let in_python = in_python.map(|packages| packages.join(platform.file_in_packages()));
-    let in_data = data.map(|plugins| plugins.join(platform.file_in_plugins()));
-
-    let mut files: Vec<PathBuf> = Vec::new();
-    for file in in_project.chain(in_python).chain(in_data) {
-        if !files.contains(&file) {
-            files.push(file);
-        }
+    /// Folders that hold Python packages.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = PathBuf> {
+        self.python.iter().flat_map(|root| package_folders(root))
     }
-    files
+
+    /// Folders that hold plugins, each in a folder of its own.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = PathBuf> {
+        let project = self.folders.iter().flat_map(|folder| folder.ancestors()).map(|up| up.join(".plugins"));
+        project.chain(self.data.iter().map(|data| data.join("twinflow-xla/plugins")))
+    }
 }
 
-/// `lib/python3*/site-packages` of an environment, in order; the pattern itself where nothing matches.
-fn site_packages(environment: &Path) -> Vec<PathBuf> {
+/// Every file to look for, in order, without repetition. Python's come first: NVIDIA's libraries lie beside a plugin there.
+fn candidates(platform: Platform, surroundings: &Surroundings) -> Vec<PathBuf> {
+    let in_python = surroundings.packages().map(|packages| packages.join(platform.file_in_packages()));
+    let in_plugins = surroundings.plugins().map(|plugins| plugins.join(platform.file_in_plugins()));
+    unique(in_python.chain(in_plugins))
+}
+
+/// The paths without repetition.
+pub(crate) fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    paths.filter(|path| seen.insert(path.clone())).collect()
+}
+
+/// The roots of a search path's folders that hold `python3`.
+fn pythons_on(path: &OsStr) -> Vec<PathBuf> {
+    let bins = env::split_paths(path).filter(|folder| folder.join("python3").is_file());
+    bins.filter_map(|bin| bin.parent().map(Path::to_owned)).collect()
+}
+
+/// `lib/python3*/site-packages` and `dist-packages` (Debian) of an environment, in order; the pattern itself where
+/// nothing matches.
+fn package_folders(environment: &Path) -> Vec<PathBuf> {
     let lib = environment.join("lib");
-    let mut found: Vec<PathBuf> = fs::read_dir(&lib)
+    let mut pythons: Vec<PathBuf> = fs::read_dir(&lib)
         .into_iter()
         .flatten()
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("python3"))
-        .map(|entry| entry.path().join("site-packages"))
+        .map(|entry| entry.path())
         .collect();
-    found.sort();
-    if found.is_empty() {
-        found.push(lib.join("python3*/site-packages"));
-    }
-    found
+    pythons.sort();
+    let both = pythons.iter().flat_map(|python| ["site-packages", "dist-packages"].map(|name| python.join(name)));
+    let found: Vec<PathBuf> = both.filter(|folder| folder.is_dir()).collect();
+    if found.is_empty() { vec![lib.join("python3*/site-packages")] } else { found }
 }
 
 #[cfg(test)]
@@ -187,11 +212,25 @@ mod tests {
 
         for place in [
             "data/twinflow-xla/plugins/xla_cuda13/xla_cuda_plugin.so",
-            "venv/lib/python3.12/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so",
             "project/.plugins/xla_cuda13/xla_cuda_plugin.so",
+            "venv/lib/python3.12/dist-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so",
+            "venv/lib/python3.12/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so",
         ] {
             put(place);
             assert_eq!(find_in(Platform::Cuda, &surroundings).unwrap(), at(place));
         }
+    }
+
+    #[test]
+    fn pythons_on_the_search_path_count() {
+        let root = tempfile::tempdir().unwrap();
+        let bin = |name: &str| root.path().join(name).join("bin");
+        fs::create_dir_all(bin("none")).unwrap();
+        for environment in ["first", "second"] {
+            fs::create_dir_all(bin(environment)).unwrap();
+            fs::write(bin(environment).join("python3"), "").unwrap();
+        }
+        let path = env::join_paths(["none", "first", "second"].map(bin)).unwrap();
+        assert_eq!(pythons_on(&path), ["first", "second"].map(|environment| root.path().join(environment)));
     }
 }

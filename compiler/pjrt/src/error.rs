@@ -65,7 +65,8 @@ impl fmt::Display for ErrorCode {
 pub enum PjrtError {
     /// No plugin lies in any known place.
     #[error(
-        "no PJRT plugin for {platform} found; run `make plugin`, or set {variable} to the plugin's file. Looked for:\n  {}",
+        "no PJRT plugin for {platform} found; run `{}`, or set {variable} to the plugin's file. Looked for:\n  {}",
+        platform.make_target(),
         looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n  "),
         variable = crate::discover::PLUGIN_VARIABLE
     )]
@@ -211,6 +212,35 @@ pub enum PjrtError {
         partitions: usize,
         /// Devices of the topology.
         devices: usize,
+    },
+    /// A name that is neither a known kind of GPU nor a file.
+    #[error("unknown target '{name}' (known: {known}; or name a file that holds a GpuTargetConfigProto as text)")]
+    UnknownTarget {
+        /// The name.
+        name: String,
+        /// The known names.
+        known: String,
+    },
+    /// A file that does not describe a GPU.
+    #[error(
+        "{} does not describe a GPU (as a GpuTargetConfigProto in text): {reason}; compiler/pjrt/targets/h200.txtpb is an example",
+        path.display()
+    )]
+    TargetFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No folder with the part of CUDA that compiling for NVIDIA GPUs needs.
+    #[error(
+        "compiling for an NVIDIA GPU needs CUDA's ptxas and libdevice, and no folder holds both bin/ptxas and \
+         nvvm/libdevice/libdevice.10.bc; run `make cuda-compiler`, or set CUDA_HOME. Looked in:\n  {}",
+        looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n  ")
+    )]
+    NoCudaToolkit {
+        /// Every folder looked in, in order.
+        looked: Vec<PathBuf>,
     },
     /// Host memory was asked of a buffer that does not lie there.
     #[error("the memory of {ty} lies on a device, not on the host; copy it with to_host")]

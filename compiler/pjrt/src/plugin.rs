@@ -50,8 +50,9 @@ static OPENED: Mutex<Vec<&'static PluginLibrary>> = Mutex::new(Vec::new());
 
 impl Plugin {
     /// Finds and opens the plugin for a platform: at `explicit`, else where the environment variable
-    /// `TWINFLOW_PJRT_PLUGIN` says, else the first of: `.plugins/` in the executable's and the current folder and
-    /// their ancestors, the active Python environment, the user's data folder (`twinflow-xla/plugins`).
+    /// `TWINFLOW_PJRT_PLUGIN` says, else the first of: the active Python environment, those of `python3` on the search
+    /// path, `.plugins/` in the executable's and the current folder and their ancestors, the user's data folder
+    /// (`twinflow-xla/plugins`).
     ///
     /// # Errors
     /// [`PjrtError::PluginNotFound`] with every place looked at, [`PjrtError::NamedPluginMissing`], and those of a file

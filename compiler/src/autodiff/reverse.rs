@@ -115,13 +115,15 @@ pub(crate) fn backward<'t>(
         if y_bar.iter().all(Option::is_none) || !wanted.contains(&true) {
             continue;
         }
-        let x_bar = trace.deriving(&instruction, || instruction.op.vjp(&operands, &results, &y_bar));
-        for ((x, bar), wanted) in operands.iter().zip(x_bar).zip(wanted) {
-            if let (Some(bar), true) = (bar, wanted) {
-                check_cotangent(trace, instruction.op.name(), *x, bar);
-                accumulate(&mut bars, *x, bar);
+        trace.deriving(&instruction, || {
+            let x_bar = instruction.op.vjp(&operands, &results, &y_bar);
+            for ((x, bar), wanted) in operands.iter().zip(x_bar).zip(wanted) {
+                if let (Some(bar), true) = (bar, wanted) {
+                    check_cotangent(trace, instruction.op.name(), *x, bar);
+                    accumulate(&mut bars, *x, bar);
+                }
             }
-        }
+        });
     }
     sources.iter().map(|source| bars.get(&source.value).copied()).collect()
 }

@@ -5,6 +5,7 @@ use twinflow_array::TensorType;
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::Primitive,
     stablehlo::{Block, Value},
@@ -44,6 +45,11 @@ impl Primitive<1> for AllReduceSum {
     /// The reference runs one replica.
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         x.clone()
+    }
+
+    /// Without what passes between devices.
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::elementwise([x], y)
     }
 
     fn samples() -> Vec<Sample> {

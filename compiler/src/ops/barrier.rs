@@ -7,6 +7,7 @@ use twinflow_array::TensorType;
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::Op,
     program::Program,
@@ -56,6 +57,10 @@ impl Op for OptimizationBarrier {
 
     fn eval(&self, operands: &[ArrayD<f64>], _: &[TensorType]) -> Vec<ArrayD<f64>> {
         operands.to_vec()
+    }
+
+    fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Cost {
+        Cost::FREE
     }
 
     fn bodies(&self) -> Vec<&Program> {

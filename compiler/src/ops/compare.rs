@@ -5,6 +5,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
     stablehlo::{Block, Value},
@@ -74,6 +75,10 @@ impl Primitive<2> for Compare {
         Zip::from(a).and(b).map_collect(|&a, &b| f64::from(u8::from(holds(a, b))))
     }
 
+    fn cost(&self, [a, b]: [&TensorType; 2], y: &TensorType) -> Cost {
+        Cost::elementwise([a, b], y)
+    }
+
     fn samples() -> Vec<Sample> {
         let relations = [Relation::Eq, Relation::Ne, Relation::Lt, Relation::Le, Relation::Gt, Relation::Ge];
         let floats = relations.map(|relation| Sample::uniform(Compare { relation }, [&[2, 3], &[2, 3]], -1.0..1.0));
@@ -116,6 +121,10 @@ impl Primitive<3> for Select {
 
     fn eval(&self, [condition, a, b]: [&ArrayD<f64>; 3], _: &TensorType) -> ArrayD<f64> {
         Zip::from(condition).and(a).and(b).map_collect(|&c, &a, &b| if c != 0.0 { a } else { b })
+    }
+
+    fn cost(&self, [condition, a, b]: [&TensorType; 3], y: &TensorType) -> Cost {
+        Cost::elementwise([condition, a, b], y)
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::{DType, HostArray, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::Primitive,
     stablehlo::{Block, Value},
@@ -39,6 +40,10 @@ impl Primitive<0> for Constant {
 
     fn eval(&self, _: [&ArrayD<f64>; 0], _: &TensorType) -> ArrayD<f64> {
         self.value.to_f64_array()
+    }
+
+    fn cost(&self, _: [&TensorType; 0], y: &TensorType) -> Cost {
+        Cost::moving([y])
     }
 
     fn samples() -> Vec<Sample> {

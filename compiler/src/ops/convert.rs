@@ -5,6 +5,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::Primitive,
     stablehlo::{Block, Value},
@@ -40,6 +41,10 @@ impl Primitive<1> for Convert {
 
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         x.clone()
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([x, y])
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::{DType, Shape, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
     stablehlo::{Block, Value},
@@ -256,6 +257,16 @@ impl Primitive<2> for Convolution {
             }
         }
         y
+    }
+
+    /// A product and a sum for each element of the kernel that meets one of the input, padding left out.
+    fn cost(&self, [x, w]: [&TensorType; 2], y: &TensorType) -> Cost {
+        let meetings = (0..self.spatial()).map(|i| {
+            let pairs = (0..y.shape[1 + i]).flat_map(|output| (0..w.shape[i]).map(move |k| (output, k)));
+            pairs.filter(|&(output, k)| self.place(i, output, k, x.shape[1 + i]).is_some()).count()
+        });
+        let channels = w.shape[self.spatial()] * w.shape[self.spatial() + 1];
+        Cost::moving([x, w, y]).with_products(x.shape[0] * channels * meetings.product::<usize>())
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::TensorType;
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value},
@@ -74,6 +75,10 @@ impl Primitive<1> for CumulativeSum {
             if self.reverse { lane.iter_mut().rev().for_each(&mut add) } else { lane.iter_mut().for_each(&mut add) }
         }
         y
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::elementwise([x], y)
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::{DType, Shape, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
     stablehlo::{Block, Value},
@@ -172,6 +173,12 @@ impl Primitive<2> for DotGeneral {
         let b = matrices(b, rhs_batch, rhs_contract, &free(b.ndim(), rhs_contract, rhs_batch));
         let products = a.outer_iter().zip(b.outer_iter()).flat_map(|(a, b)| a.dot(&b));
         ArrayD::from_shape_vec(IxDyn(&ty.shape), products.collect()).expect("the products fill the result")
+    }
+
+    /// Conversions to the type of the multiplication count as part of it.
+    fn cost(&self, [a, b]: [&TensorType; 2], y: &TensorType) -> Cost {
+        let summed: usize = self.dims.lhs_contract.iter().map(|&dim| a.shape[dim]).product();
+        Cost::moving([a, b, y]).with_products(y.shape.elements() * summed)
     }
 
     fn samples() -> Vec<Sample> {

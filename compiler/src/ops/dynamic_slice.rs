@@ -7,6 +7,7 @@ use twinflow_array::{DType, Shape, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Op, Require},
     program::Program,
@@ -94,6 +95,10 @@ impl Op for DynamicSlice {
         vec![y]
     }
 
+    fn cost(&self, _: &[TensorType], results: &[TensorType]) -> Cost {
+        Cost::moving([&results[0], &results[0]])
+    }
+
     fn bodies(&self) -> Vec<&Program> {
         Vec::new()
     }
@@ -174,6 +179,11 @@ impl Op for DynamicUpdateSlice {
             y[IxDyn(&at)] = value;
         }
         vec![y]
+    }
+
+    /// In place.
+    fn cost(&self, operands: &[TensorType], _: &[TensorType]) -> Cost {
+        Cost::moving([&operands[1], &operands[1]])
     }
 
     fn bodies(&self) -> Vec<&Program> {

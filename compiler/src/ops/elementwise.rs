@@ -5,6 +5,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
     stablehlo::{Block, Value},
@@ -42,6 +43,10 @@ macro_rules! unary {
             fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
                 let f: fn(f64) -> f64 = $eval;
                 x.mapv(f)
+            }
+
+            fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+                Cost::elementwise([x], y)
             }
 
             fn samples() -> Vec<Sample> {
@@ -135,6 +140,10 @@ macro_rules! binary {
                 Zip::from(a).and(b).map_collect(|&a, &b| f(a, b))
             }
 
+            fn cost(&self, [a, b]: [&TensorType; 2], y: &TensorType) -> Cost {
+                Cost::elementwise([a, b], y)
+            }
+
             fn samples() -> Vec<Sample> {
                 vec![Sample::uniform($op, [&[2, 3], &[2, 3]], $range)]
             }
@@ -212,6 +221,10 @@ impl Primitive<1> for Clamp {
 
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         x.mapv(|x| x.clamp(self.low, self.high))
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::elementwise([x], y)
     }
 
     fn samples() -> Vec<Sample> {

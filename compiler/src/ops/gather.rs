@@ -5,6 +5,7 @@ use twinflow_array::{DType, HostArray, Shape, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value, signature},
@@ -144,6 +145,10 @@ impl Primitive<2> for Gather {
         ArrayD::from_shape_fn(IxDyn(&ty.shape), |at| x[self.indexing.place(at.slice(), indices, x.shape())])
     }
 
+    fn cost(&self, [_, indices]: [&TensorType; 2], y: &TensorType) -> Cost {
+        Cost::moving([y, indices, y])
+    }
+
     fn samples() -> Vec<Sample> {
         places()
             .into_iter()
@@ -204,6 +209,11 @@ impl Primitive<3> for ScatterAdd {
             y[self.indexing.place(at.slice(), indices, x.shape())] += value;
         }
         y
+    }
+
+    /// In place.
+    fn cost(&self, [_, indices, updates]: [&TensorType; 3], _: &TensorType) -> Cost {
+        Cost::moving([updates, updates, indices, updates]).with_flops(updates.shape.elements())
     }
 
     fn samples() -> Vec<Sample> {

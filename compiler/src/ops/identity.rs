@@ -5,6 +5,7 @@ use twinflow_array::TensorType;
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::Primitive,
     stablehlo::{Block, Value},
@@ -38,6 +39,10 @@ impl Primitive<1> for Alias {
         x.clone()
     }
 
+    fn cost(&self, _: [&TensorType; 1], _: &TensorType) -> Cost {
+        Cost::FREE
+    }
+
     fn samples() -> Vec<Sample> {
         vec![Sample::uniform(Alias, [&[2, 3]], -1.0..1.0)]
     }
@@ -68,6 +73,10 @@ impl Primitive<1> for StopGradient {
 
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         x.clone()
+    }
+
+    fn cost(&self, _: [&TensorType; 1], _: &TensorType) -> Cost {
+        Cost::FREE
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value},
@@ -42,6 +43,10 @@ impl Primitive<0> for Iota {
 
     fn eval(&self, _: [&ArrayD<f64>; 0], ty: &TensorType) -> ArrayD<f64> {
         ArrayD::from_shape_fn(IxDyn(&ty.shape), |index| index[self.dim] as f64)
+    }
+
+    fn cost(&self, _: [&TensorType; 0], y: &TensorType) -> Cost {
+        Cost::moving([y])
     }
 
     fn samples() -> Vec<Sample> {

@@ -5,6 +5,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value},
@@ -53,6 +54,10 @@ macro_rules! bitwise {
             fn eval(&self, [a, b]: [&ArrayD<f64>; 2], _: &TensorType) -> ArrayD<f64> {
                 let f: fn(u64, u64) -> u64 = $eval;
                 Zip::from(a).and(b).map_collect(|&a, &b| f(bits(a), bits(b)) as f64)
+            }
+
+            fn cost(&self, [a, b]: [&TensorType; 2], y: &TensorType) -> Cost {
+                Cost::elementwise([a, b], y)
             }
 
             fn samples() -> Vec<Sample> {
@@ -107,6 +112,10 @@ impl Primitive<1> for Not {
             DType::Bool => x.mapv(|x| 1.0 - x),
             _ => x.mapv(|x| !(x as i64) as f64),
         }
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::elementwise([x], y)
     }
 
     fn samples() -> Vec<Sample> {

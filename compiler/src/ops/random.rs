@@ -7,6 +7,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Op, Require},
     program::Program,
@@ -109,6 +110,35 @@ impl Words for Written<'_> {
     }
 }
 
+/// Counts operations on a word in place of making them.
+struct Counted(usize);
+
+impl Words for Counted {
+    type Word = ();
+
+    fn constant(&mut self, _: u32) {}
+
+    fn add(&mut self, (): &(), (): &()) {
+        self.0 += 1;
+    }
+
+    fn xor(&mut self, (): &(), (): &()) {
+        self.0 += 1;
+    }
+
+    /// Two shifts and an or.
+    fn rotate_left(&mut self, (): &(), _: u32) {
+        self.0 += 3;
+    }
+}
+
+/// Operations of the cipher on one pair of words.
+fn threefry_flops() -> usize {
+    let mut counted = Counted(0);
+    threefry(&mut counted, [(), ()], [(), ()]);
+    counted.0
+}
+
 impl Op for Threefry2x32 {
     fn name(&self) -> &'static str {
         "threefry2x32"
@@ -148,6 +178,12 @@ impl Op for Threefry2x32 {
             threefry(&mut Exact, [k0 as u32, k1 as u32], [c0 as u32, c1 as u32]).map(f64::from)
         });
         [0, 1].map(|i| pairs.mapv(|pair| pair[i])).into()
+    }
+
+    /// Sums, exclusive ors and shifts as they are written.
+    fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost {
+        let flops = threefry_flops() * results[0].shape.elements();
+        Cost::moving(operands.iter().chain(results)).with_flops(flops)
     }
 
     fn bodies(&self) -> Vec<&Program> {

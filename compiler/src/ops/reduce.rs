@@ -5,6 +5,7 @@ use twinflow_array::{Shape, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value},
@@ -31,6 +32,11 @@ fn lower_reduce(x: &Value, initial: f64, body: &str, dims: &[usize], ty: &Tensor
         ty.mlir()
     );
     block.emit(&text, ty)
+}
+
+/// n elements become one by n - 1 operations.
+fn reduction_cost(x: &TensorType, y: &TensorType) -> Cost {
+    Cost::moving([x, y]).with_flops(x.shape.elements().saturating_sub(y.shape.elements()))
 }
 
 fn fold(x: &ArrayD<f64>, dims: &[usize], initial: f64, f: fn(f64, f64) -> f64) -> ArrayD<f64> {
@@ -71,6 +77,10 @@ impl Primitive<1> for ReduceSum {
 
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         fold(x, &self.dims, 0.0, |a, b| a + b)
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        reduction_cost(x, y)
     }
 
     fn samples() -> Vec<Sample> {
@@ -121,6 +131,10 @@ macro_rules! extreme {
 
             fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
                 fold(x, &self.dims, $initial, $f)
+            }
+
+            fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+                reduction_cost(x, y)
             }
 
             fn samples() -> Vec<Sample> {

@@ -8,6 +8,7 @@ use twinflow_array::{DType, TensorType};
 use super::{Sample, sample};
 use crate::{
     autodiff::{backward, pushforward},
+    cost::Cost,
     error::TypeError,
     interpreter::interpret,
     primitive::{Op, Require},
@@ -68,6 +69,10 @@ impl Op for Remat {
 
     fn eval(&self, operands: &[ArrayD<f64>], _: &[TensorType]) -> Vec<ArrayD<f64>> {
         interpret(&self.body, operands)
+    }
+
+    fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Cost {
+        Cost::FREE
     }
 
     fn bodies(&self) -> Vec<&Program> {

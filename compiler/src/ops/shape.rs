@@ -5,6 +5,7 @@ use twinflow_array::{Shape, TensorType};
 
 use super::Sample;
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
     stablehlo::{Block, Value},
@@ -60,6 +61,10 @@ impl Primitive<1> for BroadcastInDim {
         })
     }
 
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([x, y])
+    }
+
     fn samples() -> Vec<Sample> {
         let to = |shape: [usize; 3], dims: &[usize]| BroadcastInDim { shape: shape.into(), dims: dims.to_vec() };
         vec![
@@ -101,6 +106,11 @@ impl Primitive<1> for Reshape {
     fn eval(&self, [x]: [&ArrayD<f64>; 1], ty: &TensorType) -> ArrayD<f64> {
         let elements: Vec<f64> = x.iter().copied().collect();
         ArrayD::from_shape_vec(IxDyn(&ty.shape), elements).expect("the element counts agree")
+    }
+
+    /// The elements stay where they are.
+    fn cost(&self, _: [&TensorType; 1], _: &TensorType) -> Cost {
+        Cost::FREE
     }
 
     fn samples() -> Vec<Sample> {
@@ -149,6 +159,10 @@ impl Primitive<1> for Transpose {
     fn eval(&self, [x]: [&ArrayD<f64>; 1], _: &TensorType) -> ArrayD<f64> {
         let view = x.view().permuted_axes(self.permutation.clone());
         view.as_standard_layout().into_owned()
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([x, y])
     }
 
     fn samples() -> Vec<Sample> {

@@ -7,6 +7,7 @@ use twinflow_array::{Shape, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Op, Primitive, Require},
     program::Program,
@@ -77,6 +78,10 @@ impl Primitive<1> for Slice {
             let at: Vec<usize> = (0..x.ndim()).map(|dim| self.starts[dim] + index[dim] * self.strides[dim]).collect();
             x[IxDyn(&at)]
         })
+    }
+
+    fn cost(&self, _: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([y, y])
     }
 
     fn samples() -> Vec<Sample> {
@@ -156,6 +161,10 @@ impl Primitive<1> for Pad {
         y
     }
 
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([x, y])
+    }
+
     fn samples() -> Vec<Sample> {
         let pad = |value: f64, dims: [(i64, i64, i64); 2]| {
             Sample::uniform(Pad { value, dims: dims.into() }, [&[3, 4]], -1.0..1.0)
@@ -196,6 +205,10 @@ impl Primitive<1> for Reverse {
         let mut y = x.clone();
         self.dims.iter().for_each(|&dim| y.invert_axis(Axis(dim)));
         y.as_standard_layout().into_owned()
+    }
+
+    fn cost(&self, [x]: [&TensorType; 1], y: &TensorType) -> Cost {
+        Cost::moving([x, y])
     }
 
     fn samples() -> Vec<Sample> {
@@ -261,6 +274,10 @@ impl Op for Concatenate {
     fn eval(&self, operands: &[ArrayD<f64>], _: &[TensorType]) -> Vec<ArrayD<f64>> {
         let views: Vec<_> = operands.iter().map(|operand| operand.view()).collect();
         vec![concatenate(Axis(self.dim), &views).expect("the type rule has checked the shapes")]
+    }
+
+    fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost {
+        Cost::moving(operands.iter().chain(results))
     }
 
     fn bodies(&self) -> Vec<&Program> {

@@ -7,6 +7,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     primitive::{Op, Require},
     program::Program,
@@ -93,6 +94,12 @@ impl Op for Sort {
             }
         }
         vec![values, positions]
+    }
+
+    /// `n log2 n` comparisons along the dim.
+    fn cost(&self, x: &[TensorType], results: &[TensorType]) -> Cost {
+        let comparisons = x[0].shape.elements() * x[0].shape[self.dim].max(1).ilog2() as usize;
+        Cost::moving(x.iter().chain(results)).with_flops(comparisons)
     }
 
     fn bodies(&self) -> Vec<&Program> {

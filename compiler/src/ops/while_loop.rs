@@ -7,6 +7,7 @@ use twinflow_array::{DType, TensorType};
 
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::{TraceErrorKind, TypeError},
     interpreter::interpret,
     primitive::{Op, Require},
@@ -87,6 +88,10 @@ impl Op for While {
         }
         state.truncate(self.carries());
         state
+    }
+
+    fn cost(&self, _: &[TensorType], _: &[TensorType]) -> Cost {
+        Cost::FREE
     }
 
     fn bodies(&self) -> Vec<&Program> {

@@ -216,12 +216,14 @@ impl Dit {
 
 impl<'t> DitBlock<Tensor<'t>> {
     fn forward(&self, x_btd: Tensor<'t>, condition_bd: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let width = x_btd.dim(-1);
-        let modulation = self.modulation.forward(condition_bd, compute).split(-1, &[width; 6]);
+        let (width, trace) = (x_btd.dim(-1), x_btd.trace());
+        let modulation = trace.scope("modulation", || self.modulation.forward(condition_bd, compute));
+        let modulation = modulation.split(-1, &[width; 6]);
         let [shift_1, scale_1, gate_1, shift_2, scale_2, gate_2] = std::array::from_fn(|i| modulation[i]);
-        let attended = self.attention.forward(modulate(layer_norm(x_btd), shift_1, scale_1), compute);
+        let attended =
+            trace.scope("attention", || self.attention.forward(modulate(layer_norm(x_btd), shift_1, scale_1), compute));
         let x_btd = x_btd + gate_1.expand_dims(1) * attended;
-        let changed = self.mlp.forward(modulate(layer_norm(x_btd), shift_2, scale_2), compute);
+        let changed = trace.scope("mlp", || self.mlp.forward(modulate(layer_norm(x_btd), shift_2, scale_2), compute));
         x_btd + gate_2.expand_dims(1) * changed
     }
 }

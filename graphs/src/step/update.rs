@@ -25,7 +25,7 @@ impl Trainer {
             // One collective over one buffer instead of one per parameter.
             self.split(self.join(&gradients).all_reduce_mean(self.config.devices))
         };
-        self.apply(phase, state, &gradients)
+        state.step.trace().scope("update", || self.apply(phase, state, &gradients))
     }
 
     /// The gradients and loss terms of one process's batch, as one f32 vector ([`Trainer::flat_gradients_spec`]); the
@@ -42,7 +42,7 @@ impl Trainer {
         state: State<Tensor<'t>>,
         flat_gradients: Tensor<'t>,
     ) -> (State<Tensor<'t>>, Metrics<Tensor<'t>>) {
-        self.apply(phase, state, &self.split(flat_gradients))
+        state.step.trace().scope("update", || self.apply(phase, state, &self.split(flat_gradients)))
     }
 
     /// The state at the start of the TwinFlow phase: the teacher is a copy of the model, its decay starts anew.

@@ -89,21 +89,23 @@ impl TwinFlowLoss<'_> {
         let TwinFlowLoss { network, config, parts } = *self;
         let live = map(params, |_, parameter| parameter.stop_gradient());
         let (guide, integrand) = teacher.roles(&live);
-        let noised = noise_samples(network, config, &live, samples, condition, &parts, draws);
+        let trace = samples.trace();
+        let noised = trace.scope("fakes", || noise_samples(network, config, &live, samples, condition, &parts, draws));
         let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
-        let prediction = network.velocity(params, x_t, t, r, condition);
+        let prediction = trace.scope("main", || network.velocity(params, x_t, t, r, condition));
 
         let batch = Rows { x_t, velocity, t, r, condition, null_condition };
-        let guided = guided_velocity(network, config, guide, &batch, &parts);
+        let guided = trace.scope("guidance", || guided_velocity(network, config, guide, &batch, &parts));
         let batch = Rows { velocity: guided, ..batch };
         let real_prediction = take_rows(prediction, &parts.span(Part::E2e, Part::Any)).stop_gradient();
-        let target =
-            config.uses_rcgm().then(|| rcgm_target(network, config.order, integrand, &batch, &parts, real_prediction));
+        let rcgm = || rcgm_target(network, config.order, integrand, &batch, &parts, real_prediction);
+        let target = config.uses_rcgm().then(|| trace.scope("target", rcgm));
         let (base, adv) = self.base_and_adv(prediction, target, &batch);
         let rectified = draws.rectify.as_ref().map(|draws| {
             let rows = parts.range(Part::E2e);
             let clean = take_rows(clean_estimate(x_t, t, prediction), &rows).stop_gradient();
-            (clean, velocity_difference(network, &live, clean, take_rows(condition, &rows), draws))
+            let judge = || velocity_difference(network, &live, clean, take_rows(condition, &rows), draws);
+            (clean, trace.scope("rectify", judge))
         });
         let difference = rectified.map(|(_, difference)| difference);
         let one_step = take_rows(prediction, &parts.range(Part::E2e));

@@ -89,13 +89,10 @@ fn machine(report: &mut Report) {
 }
 
 fn memory() -> String {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = |name: &str| -> Option<f64> {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    match (kilobytes("MemTotal:"), kilobytes("MemAvailable:")) {
-        (Some(total), Some(free)) => format!("{:.0} GB memory, {:.0} GB free", total / 1e6, free / 1e6),
+    match ["MemTotal", "MemAvailable"].map(devices::host_memory) {
+        [Some(total), Some(free)] => {
+            format!("{:.0} GB memory, {:.0} GB free", total as f64 / 1e9, free as f64 / 1e9)
+        }
         _ => "memory unknown".to_owned(),
     }
 }

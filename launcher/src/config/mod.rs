@@ -168,8 +168,6 @@ impl Config {
             "device.cache_size_gib",
             "must be above 0; cache_dir=\"\" is no cache",
         )?;
-        let synthetic = self.data.kind == DataKind::Synthetic;
-        require(!synthetic || [1, 3].contains(&self.data.channels), "data.channels", "must be 1 (gray) or 3 (RGB)")?;
         require(self.train.batch_size > 0, "train.batch_size", "must be at least 1")?;
         require(
             self.train.steps < u64::from(u32::MAX),

@@ -84,7 +84,7 @@ pub struct DataConfig {
     pub height: usize,
     /// Picture width in pixels; as above.
     pub width: usize,
-    /// 1 (gray) or 3 (RGB); as above.
+    /// 1 (gray), 3 (RGB), or those of latents; as above.
     pub channels: usize,
     /// Number of classes; as above.
     pub classes: usize,

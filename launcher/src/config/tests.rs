@@ -72,7 +72,7 @@ fn the_public_names_are_aliases_that_assignments_replace() {
 
 #[test]
 fn the_configs_that_come_with_the_program_load() {
-    for file in ["quickstart", "fashion-mnist", "toy", "toy-image-free", "tutorial"] {
+    for file in ["quickstart", "fashion-mnist", "toy", "toy-image-free", "tutorial", "dit-xl-2", "bench-dit"] {
         let path = format!("{}/../configs/{file}.toml", env!("CARGO_MANIFEST_DIR"));
         let config = Config::from_file(Path::new(&path), &[]).unwrap();
         assert_eq!(config.run.name, file);

@@ -2,7 +2,7 @@
 
 use twinflow_array::{HostArray, ParamPath, Tree, leaves};
 use twinflow_compiler::{Tensor, Trace, trace};
-use twinflow_pjrt::{Arg, Buffer, CompileOptions, Executable};
+use twinflow_pjrt::{Arg, Buffer, Executable};
 use twinflow_tests::xla;
 
 /// A function compiled for inputs of certain types.
@@ -21,8 +21,7 @@ impl Compiled {
             trace.outputs("", &f(trace, inputs));
         });
         let (program, ()) = traced.unwrap_or_else(|error| panic!("{error}"));
-        let options = CompileOptions::default().with_override("xla_backend_optimization_level", 0i64);
-        let executable = xla::client().compile(&xla::stablehlo(&program), &options);
+        let executable = xla::client().compile(&xla::stablehlo(&program), &xla::quick());
         Compiled(executable.unwrap_or_else(|error| panic!("{error}")))
     }
 

@@ -1,6 +1,7 @@
 //! What is done to whole functions: derivatives, loops, rematerialisation, passes, listings, errors.
 
 mod autodiff;
+mod cost;
 mod errors;
 mod passes;
 mod remat;

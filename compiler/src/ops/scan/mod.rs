@@ -13,6 +13,7 @@ use twinflow_array::{DType, Shape, TensorType};
 use self::reverse_rule::ReverseRule;
 use super::{Sample, sample};
 use crate::{
+    cost::Cost,
     error::TypeError,
     interpreter::interpret,
     primitive::{Op, Require},
@@ -199,6 +200,12 @@ impl Op for Scan {
             stacks.iter_mut().zip(ys).for_each(|(stack, y)| stack.index_axis_mut(Axis(0), i).assign(&y));
         }
         carries.into_iter().chain(stacks).collect()
+    }
+
+    /// Each step cuts its slices out of the xs and puts them into the ys.
+    fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost {
+        let xs = &operands[self.carries..self.carries + self.xs];
+        Cost::moving(xs.iter().chain(&results[self.carries..])) * 2
     }
 
     fn bodies(&self) -> Vec<&Program> {

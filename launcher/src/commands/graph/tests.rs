@@ -1,0 +1,73 @@
+//! The programs of small configs, compiled for a GPU without one. `make cuda-compiler` installs what that needs.
+
+use std::path::Path;
+
+use super::*;
+
+/// A DiT in bf16 that keeps of each block its input alone, in two micro-batches; of the method what compiles quickly.
+const BF16_REMAT: &str = r#"
+[data]
+kind = "synthetic"
+height = 16
+width = 16
+[model]
+kind = "dit"
+width = 64
+depth = 2
+heads = 2
+remat = "blocks"
+[twinflow]
+order = 1
+guidance = 0.0
+rectify_weight = 0.0
+[train]
+batch_size = 16
+micro_batches = 2
+precision = "bf16"
+"#;
+
+/// Fashion-MNIST's shapes, without the file.
+const FASHION_MNIST_SHAPES: [&str; 4] = ["data.kind=synthetic", "data.height=28", "data.width=28", "data.channels=1"];
+
+fn from_file(name: &str, settings: &[&str]) -> Config {
+    let path = format!("{}/../configs/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
+    Config::from_file(Path::new(&path), &settings).unwrap()
+}
+
+/// Compiles programs for an H200, and compares XLA's plans with the types in them.
+fn check_plans(mut config: Config, names: &[ProgramName]) {
+    data_source::open(&mut config.data, 0).unwrap();
+    let trainer = config.trainer(1).unwrap();
+    let target = Target::open("h200", &config.device).unwrap_or_else(|error| panic!("{error}"));
+    for &name in names {
+        let Listing { program, stablehlo, replicas } = listing(&trainer, &config, name).unwrap();
+        // Kernels of Triton take half of the time.
+        let options = target.compile_options(replicas).with_override("xla_gpu_enable_triton_gemm", false);
+        let memory = target.compile(&stablehlo, &options).unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let inputs: Vec<u64> = program.input_types().iter().map(|ty| ty.bytes() as u64).collect();
+        assert_eq!(memory.argument, inputs.iter().sum::<u64>(), "{name:?}");
+        assert_eq!(memory.alias, inputs[..program.donated].iter().sum::<u64>(), "{name:?}");
+        let outputs: u64 = program.output_types().iter().map(|ty| ty.bytes() as u64).sum();
+        // Besides, a table of the outputs' places.
+        let table = 8 * program.outputs.len() as u64;
+        assert!((outputs..=outputs + table).contains(&memory.output), "{name:?}: {memory:?}, {outputs} B of outputs");
+        assert!(memory.temp > 0, "{name:?}: {memory:?}");
+    }
+}
+
+#[test]
+fn the_toys_programs_compile_for_a_gpu() {
+    check_plans(from_file("toy", &[]), &ALL);
+}
+
+#[test]
+fn the_quickstarts_programs_compile_for_a_gpu() {
+    check_plans(from_file("quickstart", &FASHION_MNIST_SHAPES), &ALL);
+}
+
+#[test]
+fn programs_in_bf16_with_remat_compile_for_a_gpu() {
+    let config = Config::from_text("bf16.toml", BF16_REMAT, &[]).unwrap();
+    check_plans(config, &[ProgramName::FlowStep, ProgramName::TwinflowStep, ProgramName::Sample]);
+}
