@@ -12,6 +12,7 @@ const MICRO_BATCHES: [usize; 3] = [1, 2, 4];
 /// The GPUs of the last table.
 const GPUS: [&str; 4] = ["a100", "h100", "h200", "b200"];
 
+const MIB: f64 = (1u64 << 20) as f64;
 const GIB: f64 = (1u64 << 30) as f64;
 
 /// The programs of a config on a GPU, as the program tells them, and what the GPU has for a run.
@@ -37,18 +38,19 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// `arguments | temporary | peak` in GiB.
-fn memory(program: &Value) -> String {
-    let gib = |name: &str| format!("{:.2}", number(&program["memory"][name]) / GIB);
-    ["argument", "temporary", "peak"].map(gib).join(" | ")
+/// `arguments | temporary | peak` in this unit.
+fn memory(program: &Value, unit: f64, digits: usize) -> String {
+    let shown = |name: &str| format!("{:.digits$}", number(&program["memory"][name]) / unit);
+    ["argument", "temporary", "peak"].map(shown).join(" | ")
 }
 
-fn tera(program: &Value) -> String {
-    format!("{:.2}", number(&program["cost"]["flops"]) / 1e12)
+/// Operations in TFLOP.
+fn tera(program: &Value) -> f64 {
+    number(&program["cost"]["flops"]) / 1e12
 }
 
 fn every_program_of_every_config() {
-    println!("| config | program | arguments, GiB | temporary, GiB | peak, GiB | TFLOP | compile, s |");
+    println!("| config | program | arguments, MiB | temporary, MiB | peak, MiB | TFLOP | compile, s |");
     println!("|---|---|---|---|---|---|---|");
     let folder = fs::read_dir("configs").expect("the example runs in the project's folder");
     let mut configs: Vec<PathBuf> = folder.map(|entry| entry.expect("a folder can be listed").path()).collect();
@@ -57,7 +59,8 @@ fn every_program_of_every_config() {
         let name = config.file_stem().expect("a file has a name").to_string_lossy().into_owned();
         for program in needs(&config.to_string_lossy(), "h200", &[]).0 {
             let (title, seconds) = (program["program"].as_str().unwrap_or("?"), number(&program["compile_seconds"]));
-            println!("| {name} | {title} | {} | {} | {seconds:.1} |", memory(&program), tera(&program));
+            let memory = memory(&program, MIB, 1);
+            println!("| {name} | {title} | {memory} | {:.3} | {seconds:.1} |", tera(&program));
         }
     }
 }
@@ -75,7 +78,8 @@ fn remat_and_micro_batches() {
             let (program, _) = step("h200", &[&settings[0], &settings[1]]);
             let peak = number(&program["memory"]["peak"]);
             let [h100, h200] = most.map(|most| if peak <= most { "yes" } else { "no" });
-            println!("| {remat} | {micro_batches} | {} | {} | {h100} | {h200} |", memory(&program), tera(&program));
+            let memory = memory(&program, GIB, 2);
+            println!("| {remat} | {micro_batches} | {memory} | {:.2} | {h100} | {h200} |", tera(&program));
         }
     }
 }
@@ -86,7 +90,7 @@ fn other_gpus() {
     for gpu in GPUS {
         let (program, most) = step(gpu, &[]);
         let least = 1e3 * number(&program["least_seconds"]);
-        println!("| {gpu} | {:.1} | {} | {least:.1} |", most / GIB, memory(&program));
+        println!("| {gpu} | {:.1} | {} | {least:.1} |", most / GIB, memory(&program, GIB, 2));
     }
 }
 
