@@ -67,7 +67,7 @@ fn quiet_xla() {
 
 /// Keeps freed memory in the process, in one arena of huge pages: XLA's CPU client allocates a step's temporaries anew
 /// each step, glibc gives blocks of that size back to the kernel at once (other arenas always do), and the page faults
-/// of the next step cost a tenth of its time.
+/// of the next step cost a tenth of its time. The one arena has a price: threads that compile wait for its lock.
 fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: mallopt only sets the allocator's own parameters, and there is no other thread yet; madvise gets whole

@@ -89,7 +89,7 @@ mod tests {
         let summary = [0x2a, 0x0a, 0x0a, 0x08, 0x0a, 0x01, b'a', 0x15, 0, 0, 0, 0x3f];
         assert_eq!(scalars(1.0, 300, &[("a", 0.5)]), [&head[..], &summary].concat());
         assert_eq!(session_start(1.0, 300), [&head[..], &[0x3a, 2, 8, 1]].concat());
-        let image = [0x2a, 14, 0x0a, 12, 0x0a, 1, b'a', 0x22, 7, 0x08, 2, 0x10, 3, 0x18, 1, 0x22, 0];
+        let image = [0x2a, 15, 0x0a, 13, 0x0a, 1, b'a', 0x22, 8, 0x08, 2, 0x10, 3, 0x18, 1, 0x22, 0];
         assert_eq!(picture(1.0, 300, "a", [2, 3, 1], b"")[..head.len()], head);
         assert_eq!(picture(1.0, 300, "a", [2, 3, 1], b"")[head.len()..], image[..]);
     }
