@@ -11,7 +11,6 @@ PLUGIN := .plugins/xla_cpu_pjrt/xla_cpu_pjrt.so
 CUDA_COMPILER := .plugins/xla_cuda13/xla_cuda_plugin.so
 PROGRAM := target/release/twinflow-xla
 DATASET := datasets/fashion-mnist.h5
-IDX := /usr/share/datasets/fashion-mnist
 RUN ?= runs/quickstart
 JAX := .venv-bench
 
