@@ -27,9 +27,9 @@ impl<'t> Tensor<'t> {
             self.trace().fail("matmul", message);
         }
         if right == 2 && left > 2 {
-            let columns = other.dim(1);
-            let rows = self.reshape([self.shape().elements() / self.dim(-1).max(1), self.dim(-1)]);
-            let shape: Shape = self.shape()[..left - 1].iter().copied().chain([columns]).collect();
+            let leading = &self.shape()[..left - 1];
+            let shape: Shape = leading.iter().copied().chain([other.dim(1)]).collect();
+            let rows = self.reshape([leading.iter().product(), self.dim(-1)]);
             return rows.matmul_in(other, compute).reshape(shape);
         }
         let dims = DotDims {
