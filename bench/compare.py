@@ -223,7 +223,7 @@ def markdown(steps, found, table, rounds):
     bf16 = "with" if found["avx512_bf16"] else "without"
     return f"""# Speed against JAX
 
-`make bench`, that is `{found["command"]}`, on {found["date"]}, commit {found["commit"]}: {found["ours"]} against {found["jax"]}, on {found["cores"]} cores of an {found["processor"]} {bf16} AVX512-BF16.
+`{found["command"]}` (`make bench` runs it with 3 rounds of 8 steps), on {found["date"]}, commit {found["commit"]}: {found["ours"]} against {found["jax"]}, on {found["cores"]} cores of an {found["processor"]} {bf16} AVX512-BF16.
 
 `{CONFIG}` against `bench/jax_peer.py`, the same step in plain JAX: {len(rounds)} rounds of fresh processes in turns, {steps} steps each. A process's step time is the median of its second step and later; columns are medians over the rounds, and a ratio is the median of the rounds' own ratios.
 

@@ -26,7 +26,8 @@ impl<'t> Tensor<'t> {
             let message = format!("{} and {} cannot be multiplied as matrices", self.ty(), other.ty());
             self.trace().fail("matmul", message);
         }
-        if right == 2 && left > 2 {
+        // Operands that do not fit go on to the general product, whose message shows them as they are.
+        if right == 2 && left > 2 && self.dim(-1) == other.dim(0) {
             let leading = &self.shape()[..left - 1];
             let shape: Shape = leading.iter().copied().chain([other.dim(1)]).collect();
             let rows = self.reshape([leading.iter().product(), self.dim(-1)]);

@@ -155,7 +155,7 @@ impl Op for Scan {
         let (carries, rest) = operands.split_at(self.carries);
         let counter = block.splat(&TensorType::scalar(DType::I32), 0.0);
         // Every element is written before the loop ends, so any value will do. Equal ones would be one constant, of which
-        // XLA copies one for each stack; its type's bound keeps the number a literal.
+        // XLA copies one for each stack. Below 100 they are literals of every other type.
         let first = |(i, ty): (usize, &TensorType)| {
             block.splat(ty, if ty.dtype == DType::Bool { 0.0 } else { (i % 100) as f64 })
         };
