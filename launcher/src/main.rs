@@ -31,7 +31,6 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     quiet_xla();
-    keep_freed_memory();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
         logging::start(None, 0, true);
@@ -65,30 +64,25 @@ fn quiet_xla() {
     }
 }
 
-/// Keeps freed memory in the process, in one arena of huge pages: XLA's CPU client allocates a step's temporaries anew
-/// each step, glibc gives blocks of that size back to the kernel at once (other arenas always do), and the page faults
-/// of the next step cost a tenth of its time. The one arena has a price: threads that compile wait for its lock.
-fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets the allocator's own parameters, and there is no other thread yet; madvise gets whole
-    // pages of a block that is ours until it is freed, which leaves it as the rest of the arena.
+/// XLA allocates as much as it computes: its compiler in millions of small blocks from several threads, its CPU client a
+/// step's temporaries anew each step. So malloc is mimalloc for the whole process, loaded plugins included.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Keeps freed memory in the process, in huge pages: what is given back to the kernel after a step comes back by a page
+/// fault in the next. It is called before the libraries' own constructors, the first to allocate; MIMALLOC_ settings of
+/// the user win.
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".preinit_array"))]
+static BEFORE_ALL_ELSE: extern "C" fn() = keep_freed_memory;
+
+extern "C" fn keep_freed_memory() {
+    use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set_default, mi_option_t};
+    /// `mi_option_purge_delay` of mimalloc.h, which the crate does not name.
+    const PURGE_DELAY: mi_option_t = 15;
+    // SAFETY: there is no other thread yet that could read the options.
     unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        // Address space only: pages come when they are written to. Where the system refuses, small pages do.
-        let block = libc::memalign(HUGE_PAGE, ARENA);
-        if !block.is_null() {
-            libc::madvise(block, ARENA, libc::MADV_HUGEPAGE);
-            libc::free(block);
-        }
+        mi_option_set_default(PURGE_DELAY, -1);
+        mi_option_set_default(mi_option_large_os_pages, 1);
     }
 }
-
-/// Bytes of a huge page on x86-64, and on ARM with pages of 4 KiB.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const HUGE_PAGE: usize = 2 << 20;
-
-/// Bytes of the arena that are asked to be huge pages.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const ARENA: usize = 8 << 30;

@@ -68,7 +68,44 @@ fn matrices(x: &ArrayD<f64>, batch: &[usize], rows: &[usize], columns: &[usize])
     ordered.to_shape(shape).expect("the sizes multiply to the whole").into_owned()
 }
 
+/// `stablehlo.dot_general` of operands in the type that they are multiplied in.
+fn product(dims: &DotDims, a: &Value, b: &Value, ty: &TensorType, block: &mut Block) -> Value {
+    let batch = match dims.lhs_batch.is_empty() {
+        true => String::new(),
+        false => format!(" batching_dims = {:?} x {:?},", dims.lhs_batch, dims.rhs_batch),
+    };
+    let contract = format!(" contracting_dims = {:?} x {:?}", dims.lhs_contract, dims.rhs_contract);
+    block.call("stablehlo.dot_general", &[a, b], &format!(",{batch}{contract}"), ty)
+}
+
+impl DotDims {
+    /// With the one contracted dim, the first after the batch, as two.
+    fn with_halves(&self) -> DotDims {
+        let (left, right) = (self.lhs_contract[0], self.rhs_contract[0]);
+        DotDims { lhs_contract: vec![left, left + 1], rhs_contract: vec![right, right + 1], ..self.clone() }
+    }
+}
+
 impl DotGeneral {
+    /// Two factors of the contracted dim, for products in a narrow type over the rows of both operands (the gradients of
+    /// weights are such). XLA:CPU has no bf16 product that reads its left operand transposed, so it would multiply in f32
+    /// at half the rate; over two dims it transposes first. A prime number of rows stays whole.
+    fn halves(&self, a: &TensorType, b: &TensorType) -> Option<[usize; 2]> {
+        let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
+        let leading = |dims: &[usize]| dims.iter().copied().eq(0..dims.len());
+        let rows = |ty: &TensorType, contract: &[usize], batch: &[usize]| {
+            contract == [batch.len()] && leading(batch) && ty.shape.rank() == batch.len() + 2
+        };
+        let over_rows = rows(a, lhs_contract, lhs_batch) && rows(b, rhs_contract, rhs_batch);
+        let narrow = a.dtype == DType::BF16 && self.compute == Some(DType::BF16);
+        if !narrow || !over_rows {
+            return None;
+        }
+        let size = a.shape[lhs_contract[0]];
+        let factor = (2..=size.isqrt()).rev().find(|factor| size % factor == 0)?;
+        Some([factor, size / factor])
+    }
+
     fn apply<'t>(&self, a: Tensor<'t>, b: Tensor<'t>) -> Tensor<'t> {
         a.dot_general_in(b, self.dims.clone(), self.compute)
     }
@@ -141,12 +178,15 @@ impl Primitive<2> for DotGeneral {
         let dims = &self.dims;
         let compute = self.compute.unwrap_or(a.ty.dtype);
         let [a, b] = [block.convert(&a, compute), block.convert(&b, compute)];
-        let batch = match dims.lhs_batch.is_empty() {
-            true => String::new(),
-            false => format!(" batching_dims = {:?} x {:?},", dims.lhs_batch, dims.rhs_batch),
-        };
-        let contract = format!(" contracting_dims = {:?} x {:?}", dims.lhs_contract, dims.rhs_contract);
-        block.call("stablehlo.dot_general", &[&a, &b], &format!(",{batch}{contract}"), ty)
+        if let Some(halves) = self.halves(&a.ty, &b.ty) {
+            let [a, b] = [(&a, dims.lhs_contract[0]), (&b, dims.rhs_contract[0])].map(|(x, dim)| {
+                let mut shape = x.ty.shape.to_vec();
+                shape.splice(dim..=dim, halves);
+                block.call("stablehlo.reshape", &[x], "", &x.ty.with_shape(shape))
+            });
+            return product(&dims.with_halves(), &a, &b, ty, block);
+        }
+        product(dims, &a, &b, ty, block)
     }
 
     fn vjp<'t>(&self, [a, b]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
