@@ -31,6 +31,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     quiet_xla();
+    keep_freed_memory();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
         logging::start(None, 0, true);
@@ -65,24 +66,16 @@ fn quiet_xla() {
 }
 
 /// XLA allocates as much as it computes: its compiler in millions of small blocks from several threads, its CPU client a
-/// step's temporaries anew each step. So malloc is mimalloc for the whole process, loaded plugins included.
+/// step's temporaries anew each step. So malloc is mimalloc for the whole process, loaded plugins included; it asks for
+/// huge pages where the system has them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keeps freed memory in the process, in huge pages: what is given back to the kernel after a step comes back by a page
-/// fault in the next. It is called before the libraries' own constructors, the first to allocate; MIMALLOC_ settings of
-/// the user win.
-#[used]
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".preinit_array"))]
-static BEFORE_ALL_ELSE: extern "C" fn() = keep_freed_memory;
-
-extern "C" fn keep_freed_memory() {
-    use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set_default, mi_option_t};
-    /// `mi_option_purge_delay` of mimalloc.h, which the crate does not name.
-    const PURGE_DELAY: mi_option_t = 15;
+/// Keeps freed memory in the process: what is given back to the kernel after a step comes back by page faults in the
+/// next. The user's own MIMALLOC_PURGE_DELAY wins.
+fn keep_freed_memory() {
+    /// `mi_option_purge_delay` of mimalloc.h, which the crate does not name; in milliseconds, -1 for never.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
     // SAFETY: there is no other thread yet that could read the options.
-    unsafe {
-        mi_option_set_default(PURGE_DELAY, -1);
-        mi_option_set_default(mi_option_large_os_pages, 1);
-    }
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) };
 }

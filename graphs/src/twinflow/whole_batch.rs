@@ -31,18 +31,20 @@ impl TwinFlowLoss<'_> {
         let TwinFlowLoss { network, config, parts } = *self;
         let live = map(params, |_, parameter| parameter.stop_gradient());
         let (guide, integrand) = teacher.roles(&live);
-        let noised = noise_samples(network, config, &live, samples, condition, &parts, draws);
+        let trace = samples.trace();
+        let noised = trace.scope("fakes", || noise_samples(network, config, &live, samples, condition, &parts, draws));
         let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
         let any_step = Rows { x_t, velocity, t, r, condition, null_condition };
-        let velocity = guided_velocity(network, config, guide, &any_step, &parts);
+        let velocity = trace.scope("guidance", || guided_velocity(network, config, guide, &any_step, &parts));
         let any_step = Rows { velocity, ..any_step };
         let one_step = Rows { x_t: draws.noise, t: t.full_like(1.0), r: t.zeros_like(), ..any_step };
 
-        let predict = |x, t, r| network.velocity(params, x, t, r, condition);
+        let predict = |x, t, r| trace.scope("main", || network.velocity(params, x, t, r, condition));
         let distance = |prediction, target| config.distance().per_sample(prediction, target).mean_all();
         let rcgm_loss = |rows: &Rows<'t>, prediction: Tensor<'t>| {
             let fixed = prediction.stop_gradient();
-            distance(prediction, rcgm_target(network, config.order, integrand, rows, &parts, fixed))
+            let target = || rcgm_target(network, config.order, integrand, rows, &parts, fixed);
+            distance(prediction, trace.scope("target", target))
         };
         let one_step_prediction = predict(one_step.x_t, one_step.t, one_step.r);
         let base = rcgm_loss(&any_step, predict(x_t, t, r))
@@ -50,8 +52,10 @@ impl TwinFlowLoss<'_> {
             + distance(predict(x_t, t, t), velocity);
         let fake = (draws.noise - one_step_prediction).stop_gradient();
         let adv = distance(predict(interpolate(fake, draws.noise, t), -t, -t), draws.noise - fake);
-        let difference =
-            draws.rectify.as_ref().map(|draws| velocity_difference(network, &live, fake, condition, draws));
+        let difference = draws
+            .rectify
+            .as_ref()
+            .map(|draws| trace.scope("rectify", || velocity_difference(network, &live, fake, condition, draws)));
         self.terms(base, adv, one_step_prediction, difference)
     }
 }
