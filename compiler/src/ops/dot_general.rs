@@ -102,7 +102,7 @@ impl DotGeneral {
             return None;
         }
         let size = a.shape[lhs_contract[0]];
-        let factor = (2..=size.isqrt()).rev().find(|factor| size % factor == 0)?;
+        let factor = (2..=size.isqrt()).rev().find(|&factor| size.is_multiple_of(factor))?;
         Some([factor, size / factor])
     }
 
