@@ -78,32 +78,49 @@ fn product(dims: &DotDims, a: &Value, b: &Value, ty: &TensorType, block: &mut Bl
     block.call("stablehlo.dot_general", &[a, b], &format!(",{batch}{contract}"), ty)
 }
 
-impl DotDims {
-    /// With the one contracted dim, the first after the batch, as two.
-    fn with_halves(&self) -> DotDims {
-        let (left, right) = (self.lhs_contract[0], self.rhs_contract[0]);
-        DotDims { lhs_contract: vec![left, left + 1], rhs_contract: vec![right, right + 1], ..self.clone() }
-    }
+/// [`product`] over the rows of both operands, parted into two dims, which XLA:CPU multiplies in bf16: it has no such
+/// product that reads its left operand transposed, so over one dim it would multiply in f32 at half the rate; over two it
+/// transposes first.
+fn product_over_rows(dims: &DotDims, a: &Value, b: &Value, ty: &TensorType, block: &mut Block) -> Value {
+    let (left, right) = (dims.lhs_contract[0], dims.rhs_contract[0]);
+    let (Some(a), Some(b)) = (halved(a, left, block), halved(b, right, block)) else {
+        return product(dims, a, b, ty, block);
+    };
+    let lhs_contract = vec![left, left + 1];
+    let rhs_contract = vec![right, right + 1];
+    product(&DotDims { lhs_contract, rhs_contract, ..dims.clone() }, &a, &b, ty, block)
+}
+
+/// The transpose of a matrix, by way of three dims: XLA turns a plain one back into a product with the operands swapped.
+fn transpose_copied(x: &Value, block: &mut Block) -> Value {
+    let turned = x.ty.with_shape([x.ty.shape[1], x.ty.shape[0]]);
+    let Some(halves) = halved(x, 0, block) else {
+        return block.call("stablehlo.transpose", &[x], ", dims = [1, 0]", &turned);
+    };
+    let [first, second, columns] = [0, 1, 2].map(|dim| halves.ty.shape[dim]);
+    let ty = x.ty.with_shape([columns, first, second]);
+    let copied = block.call("stablehlo.transpose", &[&halves], ", dims = [2, 0, 1]", &ty);
+    block.call("stablehlo.reshape", &[&copied], "", &turned)
+}
+
+/// The value with one dim parted into two factors; none for a prime.
+fn halved(x: &Value, dim: usize, block: &mut Block) -> Option<Value> {
+    let size = x.ty.shape[dim];
+    let factor = (2..=size.isqrt()).rev().find(|&factor| size.is_multiple_of(factor))?;
+    let mut shape = x.ty.shape.to_vec();
+    shape.splice(dim..=dim, [factor, size / factor]);
+    Some(block.call("stablehlo.reshape", &[x], "", &x.ty.with_shape(shape)))
 }
 
 impl DotGeneral {
-    /// Two factors of the contracted dim, for products in a narrow type over the rows of both operands (the gradients of
-    /// weights are such). XLA:CPU has no bf16 product that reads its left operand transposed, so it would multiply in f32
-    /// at half the rate; over two dims it transposes first. A prime number of rows stays whole.
-    fn halves(&self, a: &TensorType, b: &TensorType) -> Option<[usize; 2]> {
+    /// A product in bf16 over the rows of both operands, as the gradients of weights are.
+    fn sums_rows_in_bf16(&self, a: &TensorType, b: &TensorType) -> bool {
         let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
-        let leading = |dims: &[usize]| dims.iter().copied().eq(0..dims.len());
         let rows = |ty: &TensorType, contract: &[usize], batch: &[usize]| {
-            contract == [batch.len()] && leading(batch) && ty.shape.rank() == batch.len() + 2
+            contract == [batch.len()] && batch.iter().copied().eq(0..batch.len()) && ty.shape.rank() == batch.len() + 2
         };
         let over_rows = rows(a, lhs_contract, lhs_batch) && rows(b, rhs_contract, rhs_batch);
-        let narrow = a.dtype == DType::BF16 && self.compute == Some(DType::BF16);
-        if !narrow || !over_rows {
-            return None;
-        }
-        let size = a.shape[lhs_contract[0]];
-        let factor = (2..=size.isqrt()).rev().find(|&factor| size.is_multiple_of(factor))?;
-        Some([factor, size / factor])
+        over_rows && self.compute == Some(DType::BF16)
     }
 
     fn apply<'t>(&self, a: Tensor<'t>, b: Tensor<'t>) -> Tensor<'t> {
@@ -178,15 +195,16 @@ impl Primitive<2> for DotGeneral {
         let dims = &self.dims;
         let compute = self.compute.unwrap_or(a.ty.dtype);
         let [a, b] = [block.convert(&a, compute), block.convert(&b, compute)];
-        if let Some(halves) = self.halves(&a.ty, &b.ty) {
-            let [a, b] = [(&a, dims.lhs_contract[0]), (&b, dims.rhs_contract[0])].map(|(x, dim)| {
-                let mut shape = x.ty.shape.to_vec();
-                shape.splice(dim..=dim, halves);
-                block.call("stablehlo.reshape", &[x], "", &x.ty.with_shape(shape))
-            });
-            return product(&dims.with_halves(), &a, &b, ty, block);
+        if !self.sums_rows_in_bf16(&a.ty, &b.ty) {
+            return product(dims, &a, &b, ty, block);
         }
-        product(dims, &a, &b, ty, block)
+        // What is transposed is the smaller operand, and if need be the result.
+        if dims.lhs_batch.is_empty() && a.ty.shape.elements() > b.ty.shape.elements() {
+            let swapped = ty.with_shape([ty.shape[1], ty.shape[0]]);
+            let y = product_over_rows(dims, &b, &a, &swapped, block);
+            return transpose_copied(&y, block);
+        }
+        product_over_rows(dims, &a, &b, ty, block)
     }
 
     fn vjp<'t>(&self, [a, b]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
