@@ -22,6 +22,17 @@ pub struct Batch {
     pub sample_index: HostArray,
 }
 
+impl Batch {
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&HostArray> {
+        match name {
+            "images" => Some(&self.images),
+            "labels" => Some(&self.labels),
+            _ => None,
+        }
+    }
+}
+
 /// The batches of one step on one rank: `[micro_batch][device]`.
 pub type StepBatches = Vec<Vec<Batch>>;
 

@@ -6,18 +6,18 @@ use miette::{Result, miette};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
 
 use crate::config::{DataConfig, DataKind};
-use crate::said::Said;
+use twinflow_runtime::console::OrReport;
 
-/// Opens the dataset, and writes what it holds (sizes, classes) into the settings, from where checkpoints have it.
+/// Opens the dataset.
 ///
 /// # Errors
 /// What the data crate says of a missing, foreign or damaged file.
-pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
-    let source: Arc<dyn Source> = match data.kind {
+pub fn open(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
+    Ok(match data.kind {
         DataKind::Toy => Arc::new(Toy2d::new(data.toy, seed)),
         DataKind::Synthetic => {
             let shape = [data.height, data.width, data.channels];
-            Arc::new(Synthetic::new(shape, data.classes, seed).said()?)
+            Arc::new(Synthetic::new(shape, data.classes, seed).or_report()?)
         }
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
@@ -29,8 +29,5 @@ pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
                 miette!(help = help, "{error}")
             })?)
         }
-    };
-    [data.height, data.width, data.channels] = source.sample_shape();
-    data.classes = source.classes();
-    Ok(source)
+    })
 }

@@ -4,24 +4,17 @@ mod cli;
 mod commands;
 mod config;
 mod data_source;
-mod devices;
 mod environment;
-mod eval;
 mod logging;
 mod metrics;
 mod pictures;
-mod programs;
 mod report;
 mod run_folder;
-mod said;
 mod sample;
 mod sample_file;
-mod sampler;
-mod target;
 mod tensorboard;
 mod train;
 mod whole_file;
-mod world;
 
 use std::process::ExitCode;
 
@@ -50,7 +43,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
-            said::tell(format!("{report:?}"));
+            console::say(format!("{report:?}"));
             ExitCode::FAILURE
         }
     }

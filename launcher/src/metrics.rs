@@ -9,7 +9,7 @@ use std::{
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use crate::{said::advice, whole_file};
+use crate::{run_folder::advice, whole_file};
 
 /// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.

@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
 use fs4::{FileExt, TryLockError};
 use miette::Diagnostic;
 
-use crate::{config::RunConfig, said::advice, whole_file};
+use crate::{config::RunConfig, whole_file};
 
 /// Names inside a run folder.
 const LOCK: &str = "lock";
@@ -82,7 +82,7 @@ impl RunFolder {
             // Making a folder is atomic, also on network file systems: two jobs never get the same.
             match fs::create_dir(&path) {
                 Ok(()) => return Self::open(path)?.with_subfolders(),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(RunFolderError::Io { action: "make the folder", path, source }),
             }
         }
@@ -110,7 +110,7 @@ impl RunFolder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RunFolderError::InUse { holder: holder(&path), path }),
             // Some network file systems have no locks; runs there rely on the fresh folder alone.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
         lock.set_len(0)
@@ -203,6 +203,20 @@ fn holder(path: &Path) -> String {
     let mut text = String::new();
     let read = File::open(path.join(LOCK)).and_then(|mut file| file.read_to_string(&mut text));
     if read.is_ok() && !text.trim().is_empty() { text.trim().to_owned() } else { "another job".to_owned() }
+}
+
+/// What to do where the system refused to make or write a file of a run.
+pub fn advice(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space; what was saved before is untouched, and `train --resume` goes on from it"
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "a file is in the way: move it, or name another folder as run.dir"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "name a folder that you may write to as run.dir",
+        _ => "see whether the folder is still there and its disk works, or name another as run.dir",
+    }
 }
 
 /// This machine's name.

@@ -1,17 +1,18 @@
 //! `sample`: pictures from a checkpoint.
 
 use miette::{Result, miette};
-use twinflow_array::ParamPath;
-use twinflow_graphs::flow::{SampleConfig, SampleStyle};
+use twinflow_array::{HostArray, ParamPath, by_ref};
+use twinflow_checkpoints::Checkpoint;
+use twinflow_compiler::{pjrt::Buffer, to_device};
+use twinflow_methods::flow::{SampleConfig, SampleStyle};
+use twinflow_nn::Params;
+use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};
 
 use crate::{
-    cli::{SampleArgs, Style},
+    cli::{SampleArgs, Style, Weights},
     commands::{open_checkpoint, print_line},
-    config::Config,
-    devices::Devices,
-    said::Said,
-    sample_file::{SampleFormat, make_parent},
-    sampler::Sampler,
+    config::{Config, ResolvedConfig},
+    sample_file::{SampleFormat, make_parent, write_hdf5, write_png},
 };
 
 /// Runs `sample`.
@@ -24,30 +25,47 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let name = format!("the config in {}", checkpoint.path().display());
     let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
-    config.sample.validate().said()?;
-    // The devices' share of the batch is training's concern.
-    config.device.devices = 1;
+    config.sample.validate().or_report()?;
+    let config = ResolvedConfig::of_checkpoint(config);
     let labels = labels(&args.labels, config.data.classes)?;
-    let trainer = config.trainer(1)?;
-    let prefix = ParamPath::from(args.weights.prefix());
-    let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).said()?;
-    let devices = Devices::open(&config.device, 0)?;
-    let sampler = Sampler::new(&trainer, &config.sample, config.data.shape(), &devices)?;
-    let samples = sampler.draw(&params, &labels, args.count as usize, args.seed)?;
+    let model = config.model()?;
+    let params = weights(&checkpoint, &model, args.weights)?;
+    let devices = Devices::open_one(&config.device)?;
+    let params = to_device(&params, &devices.all()[0]).or_report()?;
+    let sampler = Sampler::new(&model, &config.sample, &devices)?;
+    let samples = sampler.draw(&by_ref(&params), &labels, args.count as usize, args.seed)?;
     make_parent(&args.out)?;
     let step = checkpoint.metadata().step;
     match format {
-        SampleFormat::Png => samples.write_png(&args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
+        SampleFormat::Png => write_png(&samples, &args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
         SampleFormat::Hdf5 => {
             let SampleConfig { nfe, style, .. } = config.sample;
             let (weights, seed) = (args.weights.prefix(), args.seed);
             let style = format!("{style:?}").to_lowercase();
             let from = checkpoint.path().display();
             let made_by = format!("{from}: step {step}, weights {weights}, {nfe} calls, style {style}, seed {seed}");
-            samples.write_hdf5(&args.out, &made_by, config.data.classes)?;
+            write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;
         }
     }
     print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))
+}
+
+/// All parameters of a checkpoint's model: those that were trained, of the kind asked for, and those that were not.
+///
+/// # Errors
+/// The checkpoint does not hold them, or is damaged.
+pub fn weights(checkpoint: &Checkpoint, model: &Model, kind: Weights) -> Result<Params<HostArray>> {
+    let (spec, own, all) = (model.parameter_spec(), ParamPath::from(kind.prefix()), ParamPath::from("params"));
+    let is_held = |path: &ParamPath| checkpoint.arrays().iter().any(|array| array.path == own.join(path));
+    let mask: Vec<bool> = spec.paths().map(is_held).collect();
+    if !mask.contains(&true) {
+        // The message names what is missing.
+        return checkpoint.restore_into(&spec, &own).or_report();
+    }
+    let (trained, frozen) = spec.partition(&mask);
+    let trained = checkpoint.restore_into(&trained, &own).or_report()?;
+    let frozen = checkpoint.restore_into(&frozen, &all).or_report()?;
+    Ok(Params::merge(&trained, &frozen, &mask))
 }
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {

@@ -7,20 +7,7 @@ use twinflow_array::HostArray;
 use twinflow_data::{Metadata, write_dataset};
 
 use crate::pictures::{draw_grid, draw_points, to_bytes};
-use crate::said::Said;
-
-/// Samples of one kind, in the order of their labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SampleSet {
-    /// f32 in about `[-1, 1]`, `[n, height, width, channels]`.
-    pub values: Vec<f32>,
-    /// Class of each.
-    pub labels: Vec<i32>,
-    /// Height, width and channels; points in the plane are `[1, 1, 2]`.
-    pub shape: [usize; 3],
-    /// Samples per label.
-    pub per_label: usize,
-}
+use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
 /// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,40 +39,33 @@ impl SampleFormat {
     }
 }
 
-impl SampleSet {
-    /// Whether these are points in the plane, not pictures.
-    fn are_points(&self) -> bool {
-        self.shape == [1, 1, 2]
+/// Writes a picture: a row per label, or a plot of points.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_png(samples: &SampleSet, path: &Path, title: &str) -> Result<()> {
+    if samples.are_points() {
+        Ok(draw_points(path, &samples.values, &samples.labels, title)?)
+    } else {
+        Ok(draw_grid(path, &to_bytes(&samples.values), samples.shape, samples.per_label)?)
     }
+}
 
-    /// Writes a picture: a row per label, or a plot of points.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_png(&self, path: &Path, title: &str) -> Result<()> {
-        if self.are_points() {
-            Ok(draw_points(path, &self.values, &self.labels, title)?)
-        } else {
-            Ok(draw_grid(path, &to_bytes(&self.values), self.shape, self.per_label)?)
-        }
-    }
-
-    /// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32
-    /// for points) and `labels`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_hdf5(&self, path: &Path, made_by: &str, classes: usize) -> Result<()> {
-        let [height, width, channels] = self.shape;
-        let shape = [self.labels.len(), height, width, channels];
-        let images = match self.are_points() {
-            true => HostArray::from_slice(shape, &self.values).said()?,
-            false => HostArray::from_slice(shape, &to_bytes(&self.values)).said()?,
-        };
-        let (name, source) = ("samples".to_owned(), made_by.to_owned());
-        let metadata = Metadata { name, source, classes, class_names: Vec::new() };
-        write_dataset(path, &images, &self.labels, &metadata).said()
-    }
+/// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32
+/// for points) and `labels`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usize) -> Result<()> {
+    let [height, width, channels] = samples.shape;
+    let shape = [samples.labels.len(), height, width, channels];
+    let images = match samples.are_points() {
+        true => HostArray::from_slice(shape, &samples.values).or_report()?,
+        false => HostArray::from_slice(shape, &to_bytes(&samples.values)).or_report()?,
+    };
+    let (name, source) = ("samples".to_owned(), made_by.to_owned());
+    let metadata = Metadata { name, source, classes, class_names: Vec::new() };
+    write_dataset(path, &images, &samples.labels, &metadata).or_report()
 }
 
 /// Makes the folder that a file is to be in.
@@ -94,7 +74,7 @@ impl SampleSet {
 /// The system refuses.
 pub fn make_parent(path: &Path) -> Result<()> {
     match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).said(),
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).or_report(),
         _ => Ok(()),
     }
 }
@@ -109,7 +89,7 @@ mod tests {
         let path = folder.path().join("samples.h5");
         let values = vec![-1.0, 0.0, 1.0, 3.0];
         let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_label: 1 };
-        set.write_hdf5(&path, "a test", 10).unwrap();
+        write_hdf5(&set, &path, "a test", 10).unwrap();
         let file = hdf5_metno::File::open(&path).unwrap();
         let images = file.dataset("images").unwrap();
         assert_eq!(images.shape(), [2, 1, 2, 1]);

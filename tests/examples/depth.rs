@@ -9,10 +9,8 @@ use twinflow_compiler::{
     Spec, jit,
     pjrt::{Client, ClientOptions, CompileOptions, MemoryPlan, Platform, Plugin},
 };
-use twinflow_graphs::{
-    models::{DitConfig, ModelConfig, Remat},
-    step::{Phase, Trainer},
-};
+use twinflow_models::denoisers::{DitConfig, ModelConfig, Remat};
+use twinflow_training::{Phase, Trainer};
 use twinflow_tests::trainers::dit_step;
 
 const DEPTHS: [usize; 2] = [6, 24];

@@ -1,21 +1,17 @@
 //! Training steps for tests and studies.
 
 use twinflow_array::DType;
-use twinflow_graphs::{
-    flow::FlowConfig,
-    models::ModelConfig,
-    optim::OptimizerConfig,
-    step::{Precision, StepConfig},
-    twinflow::TwinFlowConfig,
-};
+use twinflow_methods::MethodsConfig;
+use twinflow_models::denoisers::{DataSpec, ModelConfig};
+use twinflow_training::{Precision, StepConfig, optim::OptimizerConfig};
 
 /// The settings of a TwinFlow step of a model on one device: default parts, order 2, AdamW.
 pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> StepConfig {
     StepConfig {
         model,
-        flow: FlowConfig::default(),
-        twinflow: TwinFlowConfig::default(),
+        methods: MethodsConfig::default(),
         optimizer: OptimizerConfig::default(),
+        freeze: Vec::new(),
         steps: 100,
         batch_size,
         micro_batches: 1,
@@ -23,8 +19,7 @@ pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> St
         ema_decay: 0.99,
         processes: 1,
         devices: 1,
-        sample,
-        sample_dtype: DType::F32,
-        classes: 10,
+        data: DataSpec { sample, classes: 10 },
+        image_dtype: DType::F32,
     }
 }

@@ -7,7 +7,7 @@ use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Forma
 
 use super::print_line;
 use crate::cli::{CheckpointCommand, ExportArgs};
-use crate::said::Said;
+use twinflow_runtime::console::OrReport;
 
 /// Runs `checkpoint`.
 ///
@@ -26,7 +26,7 @@ pub fn checkpoint(command: &CheckpointCommand) -> Result<()> {
 /// # Errors
 /// There is none, or it is damaged.
 pub fn open(path: &Path) -> Result<Checkpoint> {
-    Checkpoint::open(checkpoints::resolve(path).said()?).said()
+    Checkpoint::open(checkpoints::resolve(path).or_report()?).or_report()
 }
 
 /// Of a folder every file is checked, so that damage to an older one shows too.
@@ -36,7 +36,7 @@ fn verify(path: &Path) -> Result<()> {
     }
     let folder = if path.join("checkpoints").is_dir() { path.join("checkpoints") } else { path.to_owned() };
     let files = match folder.is_dir() {
-        true => checkpoints::list(&folder).said()?.into_iter().map(|(_, file)| file).collect(),
+        true => checkpoints::list(&folder).or_report()?.into_iter().map(|(_, file)| file).collect(),
         false => vec![folder.clone()],
     };
     if files.is_empty() {
@@ -65,6 +65,6 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
-    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).said()?;
+    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).or_report()?;
     print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }

@@ -7,7 +7,7 @@ use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx
 
 use super::{eval::test_file, print_line};
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
-use crate::said::Said;
+use twinflow_runtime::console::OrReport;
 
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";
@@ -36,7 +36,7 @@ pub fn data(command: &DataCommand) -> Result<()> {
         DataCommand::Import(args) => import(args),
         DataCommand::Info { file } => {
             // The checksums are compared on opening, so what is printed is also intact.
-            print_line(format_args!("{}\nchecksums agree", Dataset::open(file, Verify::Yes).said()?.info()))
+            print_line(format_args!("{}\nchecksums agree", Dataset::open(file, Verify::Yes).or_report()?.info()))
         }
     }
 }
@@ -65,7 +65,7 @@ fn import(args: &ImportArgs) -> Result<()> {
             .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
     }
     imports.iter().try_for_each(|import| {
-        print_line(import_idx(&import.images, &import.labels, &import.out, &import.metadata).said()?)
+        print_line(import_idx(&import.images, &import.labels, &import.out, &import.metadata).or_report()?)
     })
 }
 

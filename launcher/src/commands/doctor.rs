@@ -5,13 +5,8 @@ use std::{fs, thread::available_parallelism};
 use miette::{Result, miette};
 use twinflow_data::{Dataset, Verify};
 
-use crate::{
-    cli::DoctorArgs,
-    config::{Config, DataKind},
-    devices::{self, Devices},
-    run_folder::host,
-    world::{self, World},
-};
+use crate::{cli::DoctorArgs, config::{Config, DataKind}, run_folder::host};
+use twinflow_runtime::{devices::{self, Devices}, world::{self, World}};
 
 /// The answers, one line each.
 struct Report {

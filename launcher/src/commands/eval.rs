@@ -9,21 +9,29 @@ use std::{
 
 use miette::{Result, miette};
 use serde::Serialize;
-use twinflow_array::{HostArray, ParamPath};
+use twinflow_array::by_ref;
 use twinflow_checkpoints::Checkpoint;
+use twinflow_compiler::{pjrt::Buffer, to_device};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Verify};
-use twinflow_graphs::{Params, judge::JudgeConfig, step::Trainer};
+use twinflow_evaluation::{
+    Examined, Gaussian, Judged, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
+};
+use twinflow_methods::flow::SampleConfig;
+use twinflow_nn::Params;
+use twinflow_runtime::{
+    console::OrReport,
+    devices::Devices,
+    model::Model,
+    sampler::{SampleSet, Sampler},
+};
 
 use super::{eval_points::eval_points, open_checkpoint, print_line};
 use crate::{
     cli::EvalArgs,
-    config::{Config, DataKind},
-    devices::Devices,
-    eval::{Examined, Gaussian, Judged, Measured, Report, Scores, TrainedJudge, diversity, frechet_distance, sampling},
+    config::{Config, DataKind, ResolvedConfig},
     pictures::to_bytes,
-    said::Said,
+    sample::weights,
     sample_file::make_parent,
-    sampler::Sampler,
 };
 
 /// Runs `eval`.
@@ -39,11 +47,10 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     let files = Files::of(args, &subject.config)?;
     let (train, test) = (dataset(&files.train)?, test_dataset(&files.test)?);
     check_shapes(&subject.config, &train, &test)?;
-    let devices = Devices::open(&subject.config.device, 0)?;
-    let measure = Measure::new(&train, &test, &files, &devices)?;
+    let measure = Measure::new(&train, &test, &files, &subject.devices)?;
     make_parent(&args.out)?;
     let per_class = args.count as usize;
-    let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, &subject, &devices));
+    let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, &subject));
     let report = Report {
         checkpoint: subject.checkpoint.path().to_owned(),
         step: subject.checkpoint.metadata().step,
@@ -63,7 +70,7 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
 /// Prints a report and writes it as JSON.
 pub(super) fn finish(args: &EvalArgs, report: &(impl Display + Serialize)) -> Result<()> {
     print_line(report)?;
-    let json = serde_json::to_string_pretty(report).said()? + "\n";
+    let json = serde_json::to_string_pretty(report).or_report()? + "\n";
     std::fs::write(&args.out, json).map_err(|error| miette!("cannot write {}: {error}", args.out.display()))?;
     print_line(format_args!("{}: the same with all settings", args.out.display()))
 }
@@ -71,22 +78,31 @@ pub(super) fn finish(args: &EvalArgs, report: &(impl Display + Serialize)) -> Re
 /// What is evaluated.
 pub(super) struct Subject {
     pub checkpoint: Checkpoint,
-    pub config: Config,
-    pub trainer: Trainer,
-    pub params: Params<HostArray>,
+    pub config: ResolvedConfig,
+    pub devices: Devices,
+    model: Model,
+    params: Params<Buffer>,
 }
 
 impl Subject {
     fn load(args: &EvalArgs) -> Result<Self> {
         let checkpoint = open_checkpoint(&args.checkpoint)?;
         let name = format!("the config in {}", checkpoint.path().display());
-        let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
-        // The devices' share of the batch is training's concern.
-        config.device.devices = 1;
-        let trainer = config.trainer(1)?;
-        let prefix = ParamPath::from(args.weights.prefix());
-        let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).said()?;
-        Ok(Subject { checkpoint, config, trainer, params })
+        let config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
+        let config = ResolvedConfig::of_checkpoint(config);
+        let model = config.model()?;
+        let params = weights(&checkpoint, &model, args.weights)?;
+        let devices = Devices::open_one(&config.device)?;
+        let params = to_device(&params, &devices.all()[0]).or_report()?;
+        Ok(Subject { checkpoint, config, devices, model, params })
+    }
+
+    /// Samples of each class with the usual settings for a number of calls, and these settings.
+    pub fn draw(&self, nfe: usize, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
+        let config = SampleConfig::for_nfe(nfe);
+        let sampler = Sampler::new(&self.model, &config, &self.devices)?;
+        let labels: Vec<i32> = (0..self.config.data.classes as i32).collect();
+        Ok((sampler.draw(&by_ref(&self.params), &labels, args.count as usize, args.seed)?, config))
     }
 }
 
@@ -120,8 +136,8 @@ pub fn test_file(train: &Path) -> PathBuf {
 }
 
 fn dataset(path: &Path) -> Result<Arc<Dataset>> {
-    let dataset = Dataset::open(path, Verify::Yes).said()?;
-    Ok(Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).said()?))
+    let dataset = Dataset::open(path, Verify::Yes).or_report()?;
+    Ok(Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).or_report()?))
 }
 
 fn test_dataset(path: &Path) -> Result<Arc<Dataset>> {
@@ -168,7 +184,7 @@ fn check_shapes(config: &Config, train: &Dataset, test: &Dataset) -> Result<()> 
 
 /// The judge and what it says of the test images.
 struct Measure {
-    judge: TrainedJudge,
+    judge: TrainedClassifier,
     test: Examined,
     gaussian: Gaussian,
     classes: usize,
@@ -177,7 +193,7 @@ struct Measure {
 impl Measure {
     fn new(train: &Arc<Dataset>, test: &Arc<Dataset>, files: &Files, devices: &Devices) -> Result<Self> {
         let began = Instant::now();
-        let judge = TrainedJudge::of(train, JudgeConfig::default(), &files.judge, devices)?;
+        let judge = TrainedClassifier::of(train, &files.judge, devices)?;
         let (images, labels) = read(test, &(0..test.len() as u64).collect::<Vec<_>>())?;
         let test = judge.examine(&images, &labels)?;
         let origin = match judge.trained {
@@ -203,12 +219,9 @@ impl Measure {
     }
 
     /// Draws and measures the samples of one number of calls, as the bytes that a picture would have.
-    fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject, devices: &Devices) -> Result<Measured<Scores>> {
+    fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject) -> Result<Measured<Scores>> {
         let began = Instant::now();
-        let config = sampling(nfe);
-        let sampler = Sampler::new(&subject.trainer, &config, subject.config.data.shape(), devices)?;
-        let labels: Vec<i32> = (0..self.classes as i32).collect();
-        let drawn = sampler.draw(&subject.params, &labels, args.count as usize, args.seed)?;
+        let (drawn, config) = subject.draw(nfe, args)?;
         let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
         let scores = self.scores(&self.judge.examine(&images, &drawn.labels)?);
         let (count, seconds) = (drawn.labels.len(), began.elapsed().as_secs_f64());
@@ -241,7 +254,7 @@ impl Measure {
 fn read(data: &Dataset, indices: &[u64]) -> Result<(Vec<f32>, Vec<i32>)> {
     let mut images = vec![0.0; indices.len() * data.sample_shape().iter().product::<usize>()];
     let mut labels = vec![0; indices.len()];
-    data.read(indices, &mut images, &mut labels).said()?;
+    data.read(indices, &mut images, &mut labels).or_report()?;
     Ok((images, labels))
 }
 

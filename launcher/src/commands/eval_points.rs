@@ -2,18 +2,13 @@
 
 use miette::{Result, miette};
 use twinflow_data::{Toy2d, ToyKind};
+use twinflow_evaluation::{Measured, PointScores, PointsReport, energy_distance_by_class};
 
 use super::{
     eval::{Subject, finish},
     print_line,
 };
-use crate::{
-    cli::EvalArgs,
-    devices::Devices,
-    eval::{Measured, PointScores, PointsReport, energy_distance_by_class, sampling},
-    sample_file::make_parent,
-    sampler::Sampler,
-};
+use crate::{cli::EvalArgs, sample_file::make_parent};
 
 /// Seeds of real points, beyond those that a config can name for training.
 const REAL: u64 = 1 << 32;
@@ -25,15 +20,11 @@ const REAL: u64 = 1 << 32;
 pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
     refuse_files(args)?;
     make_parent(&args.out)?;
-    let devices = Devices::open(&subject.config.device, 0)?;
     let (data, per_class) = (&subject.config.data, args.count as usize);
     let real = real_points(data.toy, REAL, per_class);
     let distance = |x: (&[f32], &[i32])| energy_distance_by_class(x, (&real.0, &real.1), data.classes);
     let measure = |nfe: &u32| -> Result<Measured<PointScores>> {
-        let sample = sampling(*nfe as usize);
-        let sampler = Sampler::new(&subject.trainer, &sample, data.shape(), &devices)?;
-        let labels: Vec<i32> = (0..data.classes as i32).collect();
-        let drawn = sampler.draw(&subject.params, &labels, per_class, args.seed)?;
+        let (drawn, sample) = subject.draw(*nfe as usize, args)?;
         print_line(format_args!("{nfe} network calls: {} points drawn", drawn.labels.len()))?;
         let scores = PointScores { energy_distance: distance((&drawn.values, &drawn.labels)) };
         Ok(Measured { nfe: *nfe as usize, sample, scores })

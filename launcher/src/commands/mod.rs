@@ -24,7 +24,7 @@ use std::{
 
 use miette::Result;
 
-use crate::said::Said;
+use twinflow_runtime::console::OrReport;
 
 /// Prints a text and a line break; a reader that has gone (`| head`) is no error.
 ///
@@ -33,6 +33,6 @@ use crate::said::Said;
 pub fn print_line(text: impl Display) -> Result<()> {
     match writeln!(stdout(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.said(),
+        result => result.or_report(),
     }
 }

@@ -2,11 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{
-    error::{ConfigError, Problem},
-    load::{deserialize, insert},
-    source::Source,
-};
+use super::{error::{ConfigError, Problem}, load::{deserialize, insert}, source::Source};
 
 /// The path of the first setting that fails when it stands alone, and the message it gives.
 ///

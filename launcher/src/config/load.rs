@@ -3,11 +3,7 @@
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{
-    Config, culprit,
-    error::{ConfigError, Problem},
-    source::Source,
-};
+use super::{Config, culprit, error::{ConfigError, Problem}, source::Source};
 
 /// The config of a base text with `--set` assignments on top.
 ///

@@ -3,6 +3,7 @@
 mod culprit;
 mod error;
 mod load;
+mod resolved;
 mod sections;
 mod source;
 mod train;
@@ -10,19 +11,15 @@ mod train;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-
-use twinflow_array::DType;
-use twinflow_graphs::{
-    flow::{FlowConfig, SampleConfig},
-    models::ModelConfig,
-    optim::OptimizerConfig,
-    step::{StepConfig, Trainer},
-    twinflow::TwinFlowConfig,
-};
+use twinflow_methods::{flow::SampleConfig, flow_matching::FlowConfig, twinflow::TwinFlowConfig};
+use twinflow_models::denoisers::ModelConfig;
+use twinflow_runtime::DeviceConfig;
+use twinflow_training::optim::OptimizerConfig;
 
 use crate::cli::ConfigArgs;
 pub use error::{ConfigError, Problem};
-pub use sections::{DataConfig, DataKind, DeviceConfig, Platform, RunConfig};
+pub use resolved::ResolvedConfig;
+pub use sections::{DataConfig, DataKind, RunConfig};
 pub use source::Source;
 pub use train::{NonFinite, TrainConfig};
 
@@ -104,36 +101,11 @@ impl Config {
         toml::to_string_pretty(self).expect("every setting has a TOML form")
     }
 
-    /// Network, losses and optimizer for a world of `processes`.
-    ///
-    /// # Errors
-    /// Values that do not fit each other, the dataset or the world.
-    pub fn trainer(&self, processes: usize) -> Result<Trainer, ConfigError> {
-        let train = &self.train;
-        let config = StepConfig {
-            model: self.model.clone(),
-            flow: self.flow.clone(),
-            twinflow: self.twinflow.clone(),
-            optimizer: self.optimizer.clone(),
-            steps: train.steps,
-            batch_size: train.batch_size,
-            micro_batches: train.micro_batches,
-            precision: train.precision,
-            ema_decay: train.ema_decay,
-            processes,
-            devices: self.device.devices,
-            sample: self.data.shape(),
-            sample_dtype: DType::F32,
-            classes: self.data.classes,
-        };
-        Trainer::new(config).map_err(|error| self.refused(&error))
-    }
-
     /// A refusal by the crate that owns the setting, shown where the setting is written.
-    fn refused(&self, error: &twinflow_graphs::ConfigError) -> ConfigError {
-        use twinflow_graphs::ConfigError as Refusal;
+    pub(super) fn refused(&self, error: &twinflow_nn::ConfigError) -> ConfigError {
+        use twinflow_nn::{ConfigError as Refusal};
         let key = match error {
-            Refusal::Value { key, .. } | Refusal::NotMultiple { key, .. } => key,
+            Refusal::Value { key, .. } | Refusal::NotMultiple { key, .. } | Refusal::NoMatch { key, .. } => key,
             Refusal::Conflict { second, .. } => second,
             Refusal::BatchTooSmall { .. } | Refusal::PartNotDivisible { .. } => "train.batch_size",
         };

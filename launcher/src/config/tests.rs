@@ -81,13 +81,15 @@ fn the_configs_that_come_with_the_program_load() {
 
 #[test]
 fn a_batch_too_small_for_its_parts_is_refused() {
-    let set = ["train.batch_size=2".to_owned()];
-    let mut config = Config::from_text("c.toml", "[model]\nkind = \"mlp\"\n", &set).unwrap();
-    (config.data.height, config.data.width, config.data.channels) = (1, 1, 2);
-    let message = config.trainer(1).err().unwrap().to_string();
+    let trainer = |batch_size: usize, processes| {
+        let sizes = ["data.height=1", "data.width=1", "data.channels=2"].map(str::to_owned);
+        let set = [&sizes[..], &[format!("train.batch_size={batch_size}")]].concat();
+        let config = Config::from_text("c.toml", "[model]\nkind = \"mlp\"\n", &set).unwrap();
+        ResolvedConfig::of_checkpoint(config).trainer(processes).err().unwrap().to_string()
+    };
+    let message = trainer(2, 1);
     assert!(message.starts_with("train.batch_size = 2 is too small"), "{message}");
-    config.train.batch_size = 8;
-    let message = config.trainer(4).err().unwrap().to_string();
+    let message = trainer(8, 4);
     assert!(message.contains("cannot be dealt out equally to 4"), "{message}");
 }
 

@@ -1,7 +1,7 @@
 //! `[train]`: how long, with what batches, and what is written on the way.
 
 use serde::{Deserialize, Serialize};
-use twinflow_graphs::step::Precision;
+use twinflow_training::Precision;
 
 /// `[train]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct TrainConfig {
     pub micro_batches: usize,
     /// Element type of the network's products.
     pub precision: Precision,
+    /// Patterns of the parameters that stay as they start, such as `class_embedding` or `blocks/*/attention`: segments
+    /// of a parameter's path that stand one after the other, `*` within one for any characters.
+    pub freeze: Vec<String>,
     /// Decay of the moving average that is sampled from.
     pub ema_decay: f64,
     /// What to do when loss or gradient is not finite.
@@ -49,6 +52,7 @@ impl Default for TrainConfig {
             batch_size: 64,
             micro_batches: 1,
             precision: Precision::F32,
+            freeze: Vec::new(),
             ema_decay: 0.98,
             non_finite: NonFinite::Stop,
             checkpoint_every: 500,

@@ -12,12 +12,7 @@ use std::{
 
 use miette::{Diagnostic, Result};
 
-use crate::{
-    environment::Environment,
-    metrics::{self, StepMetrics},
-    pictures::Curve,
-    run_folder::{RunFolder, RunFolderError},
-};
+use crate::{environment::Environment, metrics::{self, StepMetrics}, pictures::Curve, run_folder::{RunFolder, RunFolderError}};
 use chart::{Axis, Chart};
 
 /// Pictures of samples shown at most, spread over the run: more would not be looked at, and fill megabytes.

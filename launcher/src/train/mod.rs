@@ -1,7 +1,5 @@
 //! `train`: sets a run up on all ranks, and moves it on step by step.
 
-mod batches;
-mod engine;
 mod hooks;
 mod progress;
 mod run;
@@ -10,18 +8,15 @@ mod stop;
 
 use miette::Result;
 
-use crate::{
-    cli::TrainArgs,
-    said::tell,
-    world::{World, mpi_library},
-};
+use crate::{cli::TrainArgs};
+use twinflow_runtime::{console::say, world::{World, mpi_library}};
 
 /// Runs `train`; gives whether it succeeded. What went wrong is said here, once for all ranks where it is common.
 pub fn train(args: &TrainArgs) -> bool {
     let world = match World::join() {
         Ok(world) => world,
         Err(error) => {
-            tell(format!("{:?}", miette::Report::new(error)));
+            say(format!("{:?}", miette::Report::new(error)));
             return false;
         }
     };

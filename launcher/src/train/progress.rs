@@ -7,7 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{metrics::StepMetrics, said::tell};
+use crate::{metrics::StepMetrics};
+use twinflow_runtime::{console::say};
 
 /// Shows progress on standard error; silent on ranks other than 0.
 pub struct Progress {
@@ -41,7 +42,7 @@ impl Progress {
             let done = metrics.step.saturating_sub(self.first_step).max(1);
             let left = self.last_step.saturating_sub(metrics.step);
             let seconds = self.started.elapsed().as_secs_f64() / done as f64 * left as f64;
-            tell(format!("step {}/{}  {}  {seconds:.0} s left", metrics.step, self.last_step, summary(metrics)));
+            say(format!("step {}/{}  {}  {seconds:.0} s left", metrics.step, self.last_step, summary(metrics)));
         }
     }
 
@@ -49,8 +50,8 @@ impl Progress {
     pub fn say(&self, message: &str) {
         match &self.bar {
             _ if self.silent => {}
-            Some(bar) => bar.suspend(|| tell(message)),
-            None => tell(message),
+            Some(bar) => bar.suspend(|| say(message)),
+            None => say(message),
         }
     }
 

@@ -3,28 +3,30 @@
 use std::time::Instant;
 
 use miette::{Diagnostic, Result};
-use twinflow_array::HostArray;
+use twinflow_array::{HostArray, Place, Tree};
 use twinflow_checkpoints::Retention;
 use twinflow_data::PrefetchLoader;
-use twinflow_graphs::step::{Metrics, Phase};
+use twinflow_runtime::{
+    console::OrReport,
+    engine::{Engine, StepOutcome},
+    programs::phase_name,
+    upload::Uploader,
+    world::World,
+};
+use twinflow_training::{Metrics, Trainer};
 
 use super::{
-    batches,
-    engine::{Engine, StepOutcome},
     hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
     progress::Progress,
     setup::Setup,
     stop::StopRequest,
 };
 use crate::{
-    config::{Config, NonFinite},
+    config::{NonFinite, ResolvedConfig},
     environment::Environment,
     metrics::{MetricsLog, StepMetrics},
-    programs::phase_name,
     run_folder::RunFolder,
-    said::Said,
     tensorboard::EventFile,
-    world::World,
 };
 
 /// Batches made ahead by the background thread.
@@ -39,25 +41,27 @@ const PREFETCH: usize = 2;
 ))]
 struct NotFinite {
     step: u64,
-    term: &'static str,
+    term: String,
     value: f64,
 }
 
 /// Trains until the last step or a signal.
 pub fn run(world: &World, setup: Setup) -> Result<()> {
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
-    let stop = StopRequest::listen().said()?;
+    let stop = StopRequest::listen().or_report()?;
     let plan = loader.plan().clone();
-    let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).said()?;
+    let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(&trainer, &devices, world, &state)?;
-    let mut in_phase = state.phase.to_f64()[0] as i32;
+    let mut in_phase = state.phase.to_f64()[0] as usize;
+    let uploader = Uploader::new(trainer.batch_spec(), plan.global_batch(), config.data.classes);
+    let model = config.model()?;
     let drawing = DrawSamples {
         folder: folder.join("samples"),
         every: config.train.sample_every,
         trainer: &trainer,
+        model: &model,
         devices: &devices,
         config: config.sample.clone(),
-        shape: config.data.shape(),
         classes: config.data.classes,
         sampler: None,
     };
@@ -69,15 +73,15 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
         let phase = trainer.phase_at(step);
-        if phase == Phase::TwinFlow && in_phase != Phase::TwinFlow as i32 {
-            engine.begin_twinflow()?;
-            in_phase = Phase::TwinFlow as i32;
+        if phase != in_phase {
+            engine.begin(phase)?;
+            in_phase = phase;
         }
         if !engine.is_ready_for(phase) {
-            observers.progress.say(&format!("compiling the {} step ...", phase_name(phase)));
+            observers.progress.say(&format!("compiling the {} step ...", phase_name(&trainer, phase)));
             engine.prepare(phase)?;
         }
-        let batch = batches::upload(&loader.next_batch().said()?, step, plan.global_batch(), devices.all())?;
+        let batch = uploader.upload(&loader.next_batch().or_report()?, step, devices.all())?;
         let outcome = engine.step(batch)?;
         // Signals reach the ranks at different times; all stop after the same step.
         let agreed = Instant::now();
@@ -85,7 +89,7 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         let seconds = step_began.elapsed().as_secs_f64();
         step_began = Instant::now();
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
-        let metrics = step_metrics(step + 1, phase, &outcome, plan.global_batch(), seconds, communication);
+        let metrics = step_metrics(step + 1, &trainer, phase, &outcome, plan.global_batch(), seconds, communication);
         if metrics.skipped && config.train.non_finite == NonFinite::Stop {
             return world.agree(Err(first_not_finite(step + 1, &outcome.metrics).into()));
         }
@@ -119,7 +123,7 @@ struct Observers<'a> {
 impl<'a> Observers<'a> {
     fn new(
         world: &World,
-        config: &Config,
+        config: &ResolvedConfig,
         folder: Option<&RunFolder>,
         first_step: u64,
         drawing: DrawSamples<'a>,
@@ -168,43 +172,45 @@ fn scalar(array: &HostArray) -> f64 {
     array.to_f64()[0]
 }
 
+/// The terms of all phases; those that this phase's method does not have are 0.
+fn terms(trainer: &Trainer, metrics: &Metrics<HostArray>) -> Vec<(String, f64)> {
+    let value = |name: &str| {
+        let found = metrics.terms.paths().position(|path| path.as_str() == name);
+        found.map_or(0.0, |index| scalar(&metrics.terms.leaves()[index]))
+    };
+    trainer.term_names().into_iter().map(|name| (name.to_owned(), value(name))).collect()
+}
+
 fn step_metrics(
     step: u64,
-    phase: Phase,
+    trainer: &Trainer,
+    phase: usize,
     outcome: &StepOutcome,
     batch: usize,
     seconds: f64,
     communication_seconds: f64,
 ) -> StepMetrics {
-    let Metrics { terms, grad_norm, learning_rate, applied } = &outcome.metrics;
+    let metrics = &outcome.metrics;
     StepMetrics {
         step,
-        phase: phase_name(phase).to_owned(),
-        loss: scalar(&terms.loss),
-        loss_base: scalar(&terms.base),
-        loss_adversarial: scalar(&terms.adv),
-        loss_rectify: scalar(&terms.rectify),
-        grad_norm: scalar(grad_norm),
-        self_play_gap: scalar(&terms.self_play_gap),
-        learning_rate: scalar(learning_rate),
+        phase: phase_name(trainer, phase).to_owned(),
+        loss: scalar(&metrics.loss),
+        terms: terms(trainer, metrics),
+        grad_norm: scalar(&metrics.grad_norm),
+        learning_rate: scalar(&metrics.learning_rate),
         samples_per_second: batch as f64 / seconds,
         step_seconds: seconds,
         communication_seconds,
-        skipped: scalar(applied) == 0.0,
+        skipped: scalar(&metrics.applied) == 0.0,
     }
 }
 
-/// The first term that is not finite; the sum and the gradient come after the terms that make them.
+/// The first value that is not finite: a term, or the loss or the gradient that are made of them.
 fn first_not_finite(step: u64, metrics: &Metrics<HostArray>) -> NotFinite {
-    let Metrics { terms, grad_norm, .. } = metrics;
-    let named = [
-        ("loss_base", &terms.base),
-        ("loss_adversarial", &terms.adv),
-        ("loss_rectify", &terms.rectify),
-        ("loss", &terms.loss),
-        ("grad_norm", grad_norm),
-    ];
-    let found = named.into_iter().map(|(term, array)| (term, scalar(array))).find(|(_, value)| !value.is_finite());
-    let (term, value) = found.unwrap_or(("grad_norm", f64::NAN));
+    let mut named = Vec::new();
+    metrics.terms.visit(&Place::root(), &mut |place, array| named.push((place.path().to_string(), scalar(array))));
+    named.extend([("loss".into(), scalar(&metrics.loss)), ("grad_norm".into(), scalar(&metrics.grad_norm))]);
+    let found = named.into_iter().find(|(_, value)| !value.is_finite());
+    let (term, value) = found.unwrap_or(("grad_norm".into(), f64::NAN));
     NotFinite { step, term, value }
 }

@@ -7,17 +7,20 @@ use miette::{Result, miette};
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint};
 use twinflow_data::{BatchPlan, Loader, Source};
-use twinflow_graphs::step::{State, Trainer};
+use twinflow_runtime::{console::OrReport, devices::Devices, world::World};
+use twinflow_training::{State, Trainer};
 
 use crate::{
-    cli::TrainArgs, config::Config, data_source, devices::Devices, logging, run_folder::RunFolder, said::Said,
-    world::World,
+    cli::TrainArgs,
+    config::{Config, ResolvedConfig},
+    data_source, logging,
+    run_folder::RunFolder,
 };
 
 /// A run, ready to go.
 pub struct Setup {
     /// The settings, what the dataset holds included.
-    pub config: Config,
+    pub config: ResolvedConfig,
     /// Network, losses, optimizer.
     pub trainer: Trainer,
     /// This rank's batches.
@@ -40,11 +43,12 @@ impl Setup {
     /// # Errors
     /// Bad settings, data, plugin, checkpoint or folder: the same failure on all ranks.
     pub fn new(world: &World, args: &TrainArgs) -> Result<Self> {
-        let mut config = shared_config(world, args)?;
+        let config = shared_config(world, args)?;
         // A resumed run is locked before its checkpoints are looked at; a new folder is made when all else is fine.
         let mut owned_folder =
             world.on_root(|| Ok(args.resume.as_deref().map(RunFolder::resume).transpose()?))?.flatten();
-        let source = world.agree(data_source::open(&mut config.data, u64::from(config.run.seed)))?;
+        let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
+        let config = ResolvedConfig::new(config, source.as_ref());
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
         let checkpoint = shared_checkpoint(world, args)?;
@@ -80,11 +84,10 @@ fn shared_config(world: &World, args: &TrainArgs) -> Result<Config> {
 }
 
 fn loader(config: &Config, source: Arc<dyn Source>, trainer: &Trainer, world: &World) -> Result<Loader> {
-    let parts = trainer.parts();
-    let sizes = [parts.e2e, parts.mul, parts.any, parts.adv];
+    let sizes: Vec<usize> = trainer.parts().iter().map(|part| part.size).collect();
     let (micro_batches, devices) = (config.train.micro_batches, config.device.devices);
-    let plan = BatchPlan::new(&sizes, world.size(), micro_batches, devices).said()?;
-    let loader = Loader::new(source, plan, u64::from(config.run.seed), world.rank()).said()?;
+    let plan = BatchPlan::new(&sizes, world.size(), micro_batches, devices).or_report()?;
+    let loader = Loader::new(source, plan, u64::from(config.run.seed), world.rank()).or_report()?;
     Ok(loader.with_horizontal_flip(config.data.flip))
 }
 
@@ -93,13 +96,13 @@ fn shared_checkpoint(world: &World, args: &TrainArgs) -> Result<Option<Checkpoin
     let chosen = world.on_root(|| {
         let Some(run) = &args.resume else { return Ok(None) };
         let folder = run.join("checkpoints");
-        match checkpoints::list(&folder).said()?.is_empty() {
+        match checkpoints::list(&folder).or_report()?.is_empty() {
             true => Ok(None),
-            false => Ok(Some(checkpoints::resolve(&folder).said()?)),
+            false => Ok(Some(checkpoints::resolve(&folder).or_report()?)),
         }
     })?;
     let path = share_path(world, chosen.flatten());
-    let open = |path: &PathBuf| Checkpoint::open(path).said();
+    let open = |path: &PathBuf| Checkpoint::open(path).or_report();
     world.agree(Some(&path).filter(|path| !path.as_os_str().is_empty()).map(open).transpose())
 }
 
@@ -113,7 +116,7 @@ fn first_state(config: &Config, trainer: &Trainer, checkpoint: Option<&Checkpoin
             config.train.steps
         ));
     }
-    let state = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).said()?;
+    let state = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).or_report()?;
     Ok((state, step))
 }
 

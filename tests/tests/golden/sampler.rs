@@ -3,10 +3,8 @@
 use hdf5_metno::Group;
 use serde_json::Value;
 use twinflow_array::{HostArray, TensorType};
-use twinflow_graphs::{
-    Params,
-    flow::{Noise, SampleConfig, sample},
-};
+use twinflow_nn::{Params};
+use twinflow_methods::flow::{Noise, SampleConfig, sample};
 
 use crate::{
     file,

@@ -2,7 +2,7 @@
 
 use twinflow_array::{HostArray, TensorType, leaves};
 use twinflow_compiler::{Program, jit};
-use twinflow_graphs::step::{Batch, Metrics, Phase, State, StepConfig, Trainer};
+use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
 use twinflow_tests::xla;
 
 use crate::toy;

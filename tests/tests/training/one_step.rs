@@ -2,11 +2,9 @@
 
 use twinflow_array::{DType, HostArray, TensorType, leaves};
 use twinflow_compiler::{Jit, jit, to_device, to_host};
-use twinflow_graphs::{
-    Params,
-    flow::SampleConfig,
-    step::{Batch, Metrics, Phase, State, StepConfig, Trainer},
-};
+use twinflow_nn::{Params};
+use twinflow_methods::flow::{SampleConfig};
+use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
 use twinflow_pjrt::{Buffer, CompileOptions};
 use twinflow_tests::xla::client;
 

@@ -1,13 +1,11 @@
 //! Four points in the plane, to be learnt without classes.
 
 use twinflow_array::{DType, HostArray};
-use twinflow_graphs::{
-    flow::FlowConfig,
-    models::{MlpConfig, ModelConfig},
-    optim::OptimizerConfig,
-    step::{Batch, Precision, StepConfig, Trainer},
-    twinflow::{TeacherKind, TwinFlowConfig},
-};
+use twinflow_methods::flow::{FlowConfig};
+use twinflow_models::denoisers::{MlpConfig, ModelConfig};
+use twinflow_training::optim::{OptimizerConfig};
+use twinflow_training::{Batch, Precision, StepConfig, Trainer};
+use twinflow_methods::twinflow::{TeacherKind, TwinFlowConfig};
 
 /// The coordinates of the four points, up to sign.
 const COORDINATE: f64 = 0.7;

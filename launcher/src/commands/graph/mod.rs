@@ -9,19 +9,12 @@ use miette::Result;
 use serde_json::json;
 use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::{Program, TraceError, Traced};
-use twinflow_graphs::step::{Phase, Trainer};
+use twinflow_training::{Phase, Trainer};
 
 use self::needs::Needs;
 use super::print_line;
-use crate::{
-    cli::{GraphArgs, GraphFormat, ProgramName},
-    config::Config,
-    data_source, programs,
-    said::Said,
-    sample_file::make_parent,
-    sampler::chunk_size,
-    target::Target,
-};
+use crate::{cli::{GraphArgs, GraphFormat, ProgramName}, config::Config, data_source, sample_file::make_parent};
+use twinflow_runtime::{programs, console::OrReport, sampler::chunk_size, target::Target};
 
 /// All programs, in the order in which a run uses them.
 const ALL: [ProgramName; 6] = [
@@ -53,7 +46,7 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     let trainer = config.trainer(1)?;
     let names = args.program.map_or(ALL.to_vec(), |name| vec![name]);
     match &args.target {
-        None => names.into_iter().try_for_each(|name| show(args, name, &listing(&trainer, &config, name).said()?)),
+        None => names.into_iter().try_for_each(|name| show(args, name, &listing(&trainer, &config, name).or_report()?)),
         Some(target) => tell_needs(&trainer, &config, &names, &Target::open(target, &config.device)?, args.json),
     }
 }
@@ -105,7 +98,7 @@ fn tell_needs(trainer: &Trainer, config: &Config, names: &[ProgramName], target:
         print_line(table::head(target))?;
     }
     for &name in names {
-        let listing = listing(trainer, config, name).said()?;
+        let listing = listing(trainer, config, name).or_report()?;
         let started = Instant::now();
         let memory = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
         let seconds = started.elapsed().as_secs_f64();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use twinflow_compiler::{Cost, ProgramCost, pjrt::MemoryPlan};
 
-use crate::target::Target;
+use twinflow_runtime::target::Target;
 
 /// What a program needs on one device.
 #[derive(Debug, Clone, PartialEq, Serialize)]

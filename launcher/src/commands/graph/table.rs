@@ -1,7 +1,7 @@
 //! What programs need, as tables for people.
 
 use super::needs::{Counts, Memory, Needs};
-use crate::target::Target;
+use twinflow_runtime::target::Target;
 
 /// What the tables are about.
 pub fn head(target: &Target) -> String {

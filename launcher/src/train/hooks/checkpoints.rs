@@ -7,7 +7,7 @@ use twinflow_checkpoints::{Metadata, Retention, SaveRequest, save};
 use twinflow_compiler::to_host;
 
 use super::{Hook, StepInfo, is_due};
-use crate::said::Said;
+use twinflow_runtime::console::OrReport;
 
 /// Saves every `every` steps and at the end, then deletes what is not to be kept.
 pub struct SaveCheckpoints {
@@ -36,10 +36,10 @@ impl Hook for SaveCheckpoints {
             world_size: self.world_size as u64,
             created: Metadata::now(),
         };
-        let state = to_host(info.state).said()?;
-        let path = save(&SaveRequest::of_tree(&self.folder, metadata, &state)).said()?;
+        let state = to_host(info.state).or_report()?;
+        let path = save(&SaveRequest::of_tree(&self.folder, metadata, &state)).or_report()?;
         tracing::info!(path = %path.display(), "saved");
-        self.retention.apply(&self.folder).said()?;
+        self.retention.apply(&self.folder).or_report()?;
         Ok(())
     }
 }

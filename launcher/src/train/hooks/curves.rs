@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use miette::Result;
 
 use super::{Hook, StepInfo, is_due};
-use crate::{
-    metrics::{self, StepMetrics},
-    pictures::{Curve, draw_curves},
-};
+use crate::{metrics::{self, StepMetrics}, pictures::{Curve, draw_curves}};
 
 /// Draws metrics.jsonl every `every` steps and at the end.
 pub struct DrawCurves {

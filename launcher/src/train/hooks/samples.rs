@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use miette::Result;
-use twinflow_compiler::to_host;
-use twinflow_graphs::{
-    flow::{SampleConfig, SampleStyle},
-    step::Trainer,
-};
+use twinflow_array::by_ref;
+use twinflow_methods::flow::{SampleConfig, SampleStyle};
+use twinflow_runtime::{devices::Devices, model::Model, sampler::Sampler};
+use twinflow_training::Trainer;
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::{devices::Devices, said::Said, sampler::Sampler};
+use crate::sample_file::write_png;
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
@@ -18,14 +17,14 @@ pub struct DrawSamples<'a> {
     pub folder: PathBuf,
     /// Steps between pictures; 0: only at the end.
     pub every: u64,
-    /// Network and sizes.
+    /// Which of the parameters are trained.
     pub trainer: &'a Trainer,
+    /// The network.
+    pub model: &'a Model,
     /// Where to compute.
     pub devices: &'a Devices,
     /// How to sample.
     pub config: SampleConfig,
-    /// Shape of a sample.
-    pub shape: [usize; 3],
     /// Number of classes.
     pub classes: usize,
     /// Compiled when first needed.
@@ -56,16 +55,16 @@ impl Hook for DrawSamples<'_> {
 
 impl DrawSamples<'_> {
     fn compile(&self, config: &SampleConfig) -> Result<Sampler> {
-        Sampler::new(self.trainer, config, self.shape, self.devices)
+        Sampler::new(self.model, config, self.devices)
     }
 
     /// The seed is the same every time, so that pictures of one run show how the same samples change.
     fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<()> {
-        let ema = to_host(&info.state.ema).said()?;
+        let weights = self.trainer.all_params(&by_ref(&info.state.ema), &by_ref(&info.state.frozen));
         let labels: Vec<i32> = (0..self.classes as i32).collect();
-        let samples = sampler.draw(&ema, &labels, self.config.per_class, 0)?;
+        let samples = sampler.draw(&weights, &labels, self.config.per_class, 0)?;
         let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
-        samples.write_png(&self.folder.join(name), &title)
+        write_png(&samples, &self.folder.join(name), &title)
     }
 }
 

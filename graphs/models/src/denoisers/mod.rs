@@ -1,0 +1,53 @@
+//! Networks that predict velocities.
+
+mod dit;
+mod mlp;
+mod unet;
+
+use serde::{Deserialize, Serialize};
+use twinflow_nn::{ConfigError, Denoiser};
+
+pub use dit::{Dit, DitConfig, Remat};
+pub use mlp::{MlpConfig, MlpNetwork};
+pub use unet::{Unet, UnetConfig};
+
+/// The data that a network is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataSpec {
+    /// Height, width and channels of a sample.
+    pub sample: [usize; 3],
+    /// Number of classes; the label with this number means "no class".
+    pub classes: usize,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ModelConfig {
+    /// Diffusion transformer.
+    Dit(DitConfig),
+    /// Residual MLP for samples of a few numbers, such as 2-D toys.
+    Mlp(MlpConfig),
+    /// The public tutorial's U-Net.
+    Unet(UnetConfig),
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        ModelConfig::Dit(DitConfig::default())
+    }
+}
+
+impl ModelConfig {
+    /// The network.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a value is not allowed or does not fit the samples.
+    pub fn build(&self, data: DataSpec) -> Result<Box<dyn Denoiser>, ConfigError> {
+        Ok(match self {
+            ModelConfig::Dit(config) => Box::new(config.build(data)?),
+            ModelConfig::Mlp(config) => Box::new(config.build(data)?),
+            ModelConfig::Unet(config) => Box::new(config.build(data)?),
+        })
+    }
+}

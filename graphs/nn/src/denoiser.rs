@@ -1,0 +1,56 @@
+//! The role of the networks that are trained: velocity of samples on their way between noise and data.
+
+use twinflow_array::Tree;
+use twinflow_compiler::Tensor;
+
+use crate::{Init, Params};
+
+/// What a network may be conditioned on. What a dataset does not have, or a network does not read, is `None`; the first
+/// dim of every leaf runs over samples. "No condition" is a value like any other: data, not code.
+#[derive(Clone, Debug, Default, Tree)]
+pub struct Condition<L> {
+    /// Class labels, i32 `[b]`; the number of classes stands for "no class".
+    pub labels: Option<L>,
+}
+
+/// One question to a [`Denoiser`]; its answer has the shape of `x`.
+#[derive(Clone, Debug, Tree)]
+pub struct DenoiserInput<L> {
+    /// Samples `[b, ..]`, of any rank.
+    pub x: L,
+    /// Their times, f32 `[b]` in [-1, 1]: 1 is noise, 0 is data, a negative time means the model's own fakes.
+    pub t: L,
+    /// The times to which the average velocity is asked, f32 `[b]` in [-1, 1].
+    pub r: L,
+    /// What the samples are to show.
+    pub condition: Condition<L>,
+}
+
+/// A network that predicts the average velocity from time t to time r.
+///
+/// Products are computed in the element type that the trace says
+/// ([`Trace::compute_in`](twinflow_compiler::Trace::compute_in)); parameters, losses and sums are f32.
+pub trait Denoiser {
+    /// Types and first values of the parameters.
+    fn parameters(&self) -> Params<Init>;
+
+    /// The velocities of the samples, of x's shape.
+    ///
+    /// # Panics
+    /// By a trace error, if the condition lacks what this network reads.
+    fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t>;
+}
+
+impl<'t> Condition<Tensor<'t>> {
+    /// The class labels.
+    ///
+    /// # Panics
+    /// By a trace error, if there are none.
+    #[track_caller]
+    pub fn labels_of(&self, x: Tensor<'t>) -> Tensor<'t> {
+        match self.labels {
+            Some(labels) => labels,
+            None => x.trace().fail("condition", "the network reads class labels, and the batch has none".to_owned()),
+        }
+    }
+}

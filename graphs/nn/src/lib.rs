@@ -1,0 +1,29 @@
+//! Layers: structs of parameters, generic over the leaf, with a constructor that declares first values and a `forward`;
+//! and the roles that networks of layers play.
+//!
+//! Suffixes name a tensor's dims: b batch, t tokens, d width, h heads, k width of a head; of images `bhwc`: b batch,
+//! h height, w width, c channels.
+
+mod attention;
+mod convolution;
+mod denoiser;
+mod embedding;
+mod error;
+mod init;
+mod linear;
+mod mlp;
+mod norm;
+mod params;
+mod time;
+
+pub use attention::{Attention, AttentionDims};
+pub use convolution::{Conv2d, ConvTranspose2d};
+pub use denoiser::{Condition, Denoiser, DenoiserInput};
+pub use embedding::{ClassEmbedding, position_embedding_2d};
+pub use error::{ConfigError, require, require_multiple};
+pub use init::Init;
+pub use linear::Linear;
+pub use mlp::Mlp;
+pub use norm::{GroupNorm, RmsNorm, layer_norm};
+pub use params::Params;
+pub use time::{TargetTime, TimeEmbedding, TwoTimes};

@@ -1,0 +1,101 @@
+//! Embeddings of the time t and of the target time r.
+
+use serde::{Deserialize, Serialize};
+use twinflow_array::{HostArray, ParamPath, Tree, map};
+use twinflow_compiler::{Tensor, concatenate};
+
+use crate::{Init, Linear};
+
+/// Sine and cosine features of a time.
+const FEATURES: usize = 256;
+/// Times are embedded in thousandths, as diffusion models with 1000 steps do.
+const TIME_SCALE: f64 = 1000.0;
+/// Ratio of the highest to the lowest frequency. The lowest, 0.1 rad per unit of time, is monotone over [-1, 1] in its
+/// sine, so the sign of t is plain to see there.
+const FREQUENCY_RANGE: f64 = 1e4;
+
+/// `count` frequencies that fall geometrically from 1 towards `1 / range`.
+pub(crate) fn frequencies(count: usize, range: f64) -> Vec<f64> {
+    (0..count).map(|i| range.powf(-(i as f64) / count as f64)).collect()
+}
+
+/// Sinusoidal features of a time in [-1, 1], then two linear layers with SiLU between.
+#[derive(Clone, Debug, Tree)]
+pub struct TimeEmbedding<L> {
+    /// features -> width.
+    pub up: Linear<L>,
+    /// width -> width.
+    pub down: Linear<L>,
+}
+
+impl TimeEmbedding<Init> {
+    /// Normal weights with standard deviation 0.02 (DiT).
+    pub fn new(width: usize) -> Self {
+        TimeEmbedding { up: Linear::normal(FEATURES, width, 0.02), down: Linear::normal(width, width, 0.02) }
+    }
+}
+
+impl<'t> TimeEmbedding<Tensor<'t>> {
+    /// t f32 `[b]` in [-1, 1] -> `[b, width]`.
+    #[track_caller]
+    pub fn forward(&self, t: Tensor<'t>) -> Tensor<'t> {
+        let hidden = self.up.forward(time_features(t)).silu();
+        self.down.forward(hidden)
+    }
+}
+
+/// t f32 `[b]` -> `[b, FEATURES]`: cosines (even in t), then sines (odd in t).
+fn time_features(t: Tensor<'_>) -> Tensor<'_> {
+    let scaled: Vec<f32> = frequencies(FEATURES / 2, FREQUENCY_RANGE).iter().map(|f| (f * TIME_SCALE) as f32).collect();
+    let frequencies = HostArray::from_slice([FEATURES / 2], &scaled).expect("one dim of that length");
+    let angles = t.expand_dims(-1) * t.trace().constant(frequencies);
+    concatenate(&[angles.cos(), angles.sin()], -1)
+}
+
+/// How the target time r joins the time t.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetTime {
+    /// `E1(t) + E2(r)`: both are learnt from the first step on. For training from scratch.
+    #[default]
+    Embedding,
+    /// `E1(t) + E2(r) (t - r)`, E2 starting as a copy of E1: a pretrained model is unchanged at r = t.
+    Difference,
+}
+
+/// The embeddings of t and r together.
+#[derive(Clone, Debug, Tree)]
+pub struct TwoTimes<L> {
+    /// E1.
+    pub time: TimeEmbedding<L>,
+    /// E2.
+    pub target_time: TimeEmbedding<L>,
+    /// How they join.
+    pub join: TargetTime,
+}
+
+impl TwoTimes<Init> {
+    /// Embeddings of this width; `path` is where the result sits in the model's tree.
+    pub fn new(width: usize, join: TargetTime, path: &ParamPath) -> Self {
+        let time = TimeEmbedding::new(width);
+        let target_time = match join {
+            TargetTime::Embedding => time.clone(),
+            TargetTime::Difference => {
+                map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path())))
+            }
+        };
+        TwoTimes { time, target_time, join }
+    }
+}
+
+impl<'t> TwoTimes<Tensor<'t>> {
+    /// t, r f32 `[b]` -> `[b, width]`.
+    #[track_caller]
+    pub fn forward(&self, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+        let (time, target) = (self.time.forward(t), self.target_time.forward(r));
+        match self.join {
+            TargetTime::Embedding => time + target,
+            TargetTime::Difference => time + target * (t - r).expand_dims(-1),
+        }
+    }
+}

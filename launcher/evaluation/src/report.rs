@@ -1,0 +1,137 @@
+//! What an evaluation found, as a table and as JSON.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+use twinflow_methods::flow::{SampleConfig};
+
+/// The numbers of one set of images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Scores {
+    /// Share of the images whose class the judge recognises.
+    pub class_accuracy: f64,
+    /// Frechet distance to all test images, in the judge's features.
+    pub frechet_distance: f64,
+    /// Mean distance within a class, over that of the test images; none with one image per class.
+    pub diversity: Option<f64>,
+}
+
+/// The judge's own quality.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// Accuracy on the test images.
+    pub test_accuracy: f64,
+    /// Number of test images.
+    pub test_images: usize,
+    /// Number of training images.
+    pub train_images: usize,
+    /// Where it is kept.
+    pub file: PathBuf,
+}
+
+/// The numbers of one set of points in the plane.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PointScores {
+    /// Energy distance to as many real points of the same class, averaged over the classes.
+    pub energy_distance: f64,
+}
+
+/// The samples of one number of network calls.
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured<S> {
+    /// Network calls per sample.
+    pub nfe: usize,
+    /// How they were made.
+    pub sample: SampleConfig,
+    /// What they are worth.
+    #[serde(flatten)]
+    pub scores: S,
+}
+
+/// An evaluation. It holds no times, so equal evaluations give equal files.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The checkpoint file.
+    pub checkpoint: PathBuf,
+    /// Its training step.
+    pub step: u64,
+    /// Which of its weights.
+    pub weights: String,
+    /// Seed of the samples' noise.
+    pub seed: u64,
+    /// Samples per class.
+    pub count_per_class: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Dataset that the judge learnt from.
+    pub data: PathBuf,
+    /// Dataset that samples are compared with.
+    pub test_data: PathBuf,
+    /// The judge.
+    pub judge: Judged,
+    /// As many training images as there are samples: what perfect samples would get.
+    pub train_images: Scores,
+    /// A row per number of network calls.
+    pub results: Vec<Measured<Scores>>,
+}
+
+/// An evaluation of points in the plane.
+#[derive(Clone, Debug, Serialize)]
+pub struct PointsReport {
+    /// The checkpoint file.
+    pub checkpoint: PathBuf,
+    /// Its training step.
+    pub step: u64,
+    /// Which of its weights.
+    pub weights: String,
+    /// Seed of the samples' noise.
+    pub seed: u64,
+    /// Samples per class.
+    pub count_per_class: usize,
+    /// The distribution.
+    pub toy: String,
+    /// Distance of other real points, as many as there are samples: what perfect samples would get.
+    pub real_energy_distance: f64,
+    /// A row per number of network calls.
+    pub results: Vec<Measured<PointScores>>,
+}
+
+impl fmt::Display for Report {
+    /// Aligned lines for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (per_class, classes) = (self.count_per_class, self.classes);
+        writeln!(f, "{}: {per_class} samples of each of {classes} classes", self.checkpoint.display())?;
+        writeln!(f, "{:<14} {:>14} {:>16} {:>10}", "network calls", "class accuracy", "Frechet distance", "diversity")?;
+        self.results.iter().try_for_each(|measured| writeln!(f, "{:<14} {}", measured.calls(), measured.scores))?;
+        write!(f, "{:<14} {}", "real (train)", self.train_images)
+    }
+}
+
+impl fmt::Display for PointsReport {
+    /// Aligned lines for a terminal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} points of each class of {}", self.checkpoint.display(), self.count_per_class, self.toy)?;
+        writeln!(f, "{:<14} {:>15}", "network calls", "energy distance")?;
+        for measured in &self.results {
+            writeln!(f, "{:<14} {:>15.4}", measured.calls(), measured.scores.energy_distance)?;
+        }
+        write!(f, "{:<14} {:>15.4}", "real", self.real_energy_distance)
+    }
+}
+
+impl<S> Measured<S> {
+    /// Their number and how they are placed.
+    fn calls(&self) -> String {
+        format!("{} ({})", self.nfe, format!("{:?}", self.sample.style).to_lowercase())
+    }
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>14.3} {:>16.2} ", self.class_accuracy, self.frechet_distance)?;
+        match self.diversity {
+            Some(diversity) => write!(f, "{diversity:>10.3}"),
+            None => write!(f, "{:>10}", "-"),
+        }
+    }
+}

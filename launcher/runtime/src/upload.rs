@@ -1,0 +1,104 @@
+//! From the loader's batches to those of the compiled step.
+
+use miette::{Result, miette};
+use twinflow_array::{ArrayError, HostArray, ParamPath, TensorType, paths, unflatten};
+use twinflow_compiler::pjrt::{Buffer, Device};
+use twinflow_compiler::to_device;
+use twinflow_data as data;
+use twinflow_nn::Condition;
+use twinflow_training::Batch;
+
+use crate::console::OrReport;
+
+/// From the loader to the devices: each leaf of a batch is the dataset's field of its name.
+pub struct Uploader {
+    spec: Batch<TensorType>,
+    /// Fields that are the same for every step.
+    null_condition: Condition<HostArray>,
+    global_batch: usize,
+}
+
+impl Uploader {
+    /// For batches of these types, of `global_batch` samples in all, of data with that many classes.
+    pub fn new(spec: Batch<TensorType>, global_batch: usize, classes: usize) -> Self {
+        let null_condition = null_condition(classes);
+        Uploader { spec, null_condition, global_batch }
+    }
+
+    /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device.
+    ///
+    /// # Errors
+    /// A field that the dataset lacks; the plugin's.
+    pub fn upload(&self, batches: &data::StepBatches, step: u64, devices: &[Device]) -> Result<Vec<Batch<Buffer>>> {
+        let of_device = |(place, device): (usize, &Device)| {
+            let micro_batches: Vec<&data::Batch> = batches.iter().map(|micro_batch| &micro_batch[place]).collect();
+            to_device(&self.batch(&micro_batches, step)?, device).or_report()
+        };
+        devices.iter().enumerate().map(of_device).collect()
+    }
+
+    fn batch(&self, micro_batches: &[&data::Batch], step: u64) -> Result<Batch<HostArray>> {
+        let field = |path: &ParamPath| {
+            let fields = micro_batches.iter().map(|batch| batch.field(path.as_str()));
+            let fields = fields.collect::<Option<Vec<_>>>();
+            let missing = || miette!("the model reads a field '{path}' that the dataset does not have");
+            stack(&fields.ok_or_else(missing)?).or_report()
+        };
+        let mut rows = stack(&micro_batches.iter().map(|batch| &batch.sample_index).collect::<Vec<_>>()).or_report()?;
+        // The loader counts all samples since step 0, the step those of its own batch.
+        let first = (step as u32).wrapping_mul(self.global_batch as u32);
+        rows.as_mut_slice::<u32>().or_report()?.iter_mut().for_each(|row| *row = row.wrapping_sub(first));
+        let condition = paths(&self.spec.condition).iter().map(field).collect::<Result<Vec<_>>>()?;
+        Ok(Batch {
+            images: field(&"images".into())?,
+            condition: unflatten(&self.spec.condition, condition),
+            null_condition: self.null_condition.clone(),
+            rows,
+        })
+    }
+}
+
+/// The value of "no condition" of data with that many classes: the label that follows them.
+pub fn null_condition(classes: usize) -> Condition<HostArray> {
+    let label = HostArray::from_slice([1], &[classes as i32]).expect("one label");
+    Condition { labels: Some(label) }
+}
+
+/// Arrays of one type along a new first dim.
+fn stack(arrays: &[&HostArray]) -> Result<HostArray, ArrayError> {
+    let ty = arrays[0].ty();
+    let shape = std::iter::once(arrays.len()).chain(ty.shape.iter().copied()).collect::<Vec<_>>();
+    if let [only] = arrays {
+        return (*only).clone().reshape(shape);
+    }
+    let bytes: Vec<u8> = arrays.iter().flat_map(|array| array.bytes()).copied().collect();
+    HostArray::from_bytes(TensorType::new(ty.dtype, shape), &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use twinflow_array::DType;
+    use twinflow_compiler::types_of;
+    use twinflow_data::{BatchPlan, Loader, Toy2d, ToyKind};
+
+    #[test]
+    fn rows_are_places_in_the_global_batch() {
+        let plan = BatchPlan::new(&[4, 4], 1, 2, 1).unwrap();
+        let loader = Loader::new(Arc::new(Toy2d::new(ToyKind::Moons, 0)), plan, 0, 0).unwrap();
+        let batches = loader.batch_at(5).unwrap();
+        let field = |dtype, shape: &[usize]| TensorType::new(dtype, shape.to_vec());
+        let spec = Batch {
+            images: field(DType::F32, &[2, 4, 1, 1, 2]),
+            condition: Condition { labels: Some(field(DType::I32, &[2, 4])) },
+            null_condition: Condition { labels: Some(field(DType::I32, &[1])) },
+            rows: field(DType::U32, &[2, 4]),
+        };
+        let batch = Uploader::new(spec.clone(), 8, 2).batch(&[&batches[0][0], &batches[1][0]], 5).unwrap();
+        assert_eq!(types_of(&batch), spec);
+        assert_eq!(batch.rows.as_slice::<u32>().unwrap(), [0, 1, 4, 5, 2, 3, 6, 7]);
+        assert_eq!(batch.null_condition.labels.unwrap().as_slice::<i32>().unwrap(), [2]);
+    }
+}

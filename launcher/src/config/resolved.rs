@@ -1,0 +1,78 @@
+//! Settings together with what the data are: everything that computes is built from these.
+
+use std::ops::Deref;
+
+use twinflow_array::DType;
+use twinflow_data::Source;
+use twinflow_methods::MethodsConfig;
+use twinflow_models::denoisers::DataSpec;
+use twinflow_runtime::model::Model;
+use twinflow_training::{StepConfig, Trainer};
+
+use super::{Config, ConfigError};
+
+/// A [`Config`] whose `[data]` says the sizes of the samples; a run makes it once.
+pub struct ResolvedConfig {
+    config: Config,
+    image_dtype: DType,
+}
+
+impl Deref for ResolvedConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl ResolvedConfig {
+    /// The settings with the sizes of the data that they name, which have been opened.
+    pub fn new(mut config: Config, source: &dyn Source) -> Self {
+        let data = &mut config.data;
+        [data.height, data.width, data.channels] = source.sample_shape();
+        data.classes = source.classes();
+        ResolvedConfig { config, image_dtype: DType::F32 }
+    }
+
+    /// The settings in a checkpoint, which hold the sizes already.
+    pub fn of_checkpoint(config: Config) -> Self {
+        ResolvedConfig { config, image_dtype: DType::F32 }
+    }
+
+    /// The samples and classes that networks are built for.
+    pub fn data_spec(&self) -> DataSpec {
+        DataSpec { sample: self.data.shape(), classes: self.data.classes }
+    }
+
+    /// Network, methods and optimizer for a world of `processes`.
+    ///
+    /// # Errors
+    /// Values that do not fit each other, the dataset or the world.
+    pub fn trainer(&self, processes: usize) -> Result<Trainer, ConfigError> {
+        let train = &self.train;
+        let config = StepConfig {
+            model: self.model.clone(),
+            methods: MethodsConfig { flow: self.flow.clone(), twinflow: self.twinflow.clone() },
+            optimizer: self.optimizer.clone(),
+            freeze: train.freeze.clone(),
+            steps: train.steps,
+            batch_size: train.batch_size,
+            micro_batches: train.micro_batches,
+            precision: train.precision,
+            ema_decay: train.ema_decay,
+            processes,
+            devices: self.device.devices,
+            data: self.data_spec(),
+            image_dtype: self.image_dtype,
+        };
+        Trainer::new(config).map_err(|error| self.refused(&error))
+    }
+
+    /// The network alone, to sample from.
+    ///
+    /// # Errors
+    /// Values that do not fit each other or the samples.
+    pub fn model(&self) -> Result<Model, ConfigError> {
+        Model::new(&self.model, self.data_spec(), self.train.precision).map_err(|error| self.refused(&error))
+    }
+}

@@ -1,0 +1,119 @@
+//! Networks: their gradients against central differences, and what they see.
+
+
+use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
+use twinflow_compiler::{Tensor, grad};
+use twinflow_nn::{Params, Network};
+use twinflow_models::denoisers::{DitConfig, MlpConfig, ModelConfig, ModelInput, UnetConfig};
+
+const SAMPLES: usize = 2;
+
+fn networks() -> Vec<(&'static str, Box<dyn Network>)> {
+    let dit = DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, ..Default::default() };
+    let unet = UnetConfig { channels: 2, multipliers: vec![1, 2, 1], embedding: 8, groups: 0 };
+    let norms = UnetConfig { channels: 4, multipliers: vec![1, 2], groups: 2, ..unet.clone() };
+    let models = [
+        ("dit", ModelConfig::Dit(dit)),
+        ("mlp", ModelConfig::Mlp(MlpConfig { width: 4, depth: 2, ..Default::default() })),
+        ("unet", ModelConfig::Unet(unet)),
+        ("unet with norms", ModelConfig::Unet(norms)),
+    ];
+    let input = ModelInput { sample: [4, 4, 1], classes: 3, compute: None };
+    models.into_iter().map(|(name, model)| (name, model.build(input).unwrap())).collect()
+}
+
+/// Parameters away from zero: layers that start at zero hide what lies before them.
+fn params(network: &dyn Network) -> Params<HostArray> {
+    crate::support::noise(&network.parameters().spec(), 1.0)
+}
+
+/// Samples, t, r.
+fn inputs() -> Vec<HostArray> {
+    let times = |values: [f32; SAMPLES]| HostArray::from_slice([SAMPLES], &values).unwrap();
+    vec![crate::support::noise(&TensorType::f32([SAMPLES, 4, 4, 1]), 2.0), times([0.7, -0.4]), times([0.2, -0.4])]
+}
+
+fn labels(values: [i32; SAMPLES]) -> HostArray {
+    HostArray::from_slice([SAMPLES], &values).unwrap()
+}
+
+/// A sum of the velocity's elements with a weight of its own each.
+fn scalar<'t>(network: &dyn Network, params: &Params<Tensor<'t>>, x: &[Tensor<'t>], labels: Tensor<'t>) -> Tensor<'t> {
+    let velocity = network.velocity(params, x[0], x[1], x[2], labels);
+    let places = velocity.trace().iota(TensorType::new(DType::F32, [velocity.shape().elements()]), 0);
+    ((places * 1.3).sin().reshape(velocity.shape()) * velocity).sum_all()
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    const STEP: f64 = 1e-6;
+    for (name, network) in networks() {
+        let network = network.as_ref();
+        let of = (params(network), inputs());
+        let labels = labels([0, 2]);
+        let gradients = crate::support::run(&(of.clone(), labels.clone()), |_, (of, labels)| {
+            let gradient = grad(&of, |(params, x)| scalar(network, &params, &x, labels));
+            leaves(&gradient).into_iter().copied().collect()
+        });
+        // A direction in each leaf alone, so that none hides behind the others.
+        for (leaf, gradient) in gradients.iter().enumerate() {
+            let direction = crate::support::noise(leaves(&of)[leaf].ty(), 5.0).to_f64_array();
+            let at = |step: f64| {
+                let inputs = (of.clone(), labels.clone());
+                let mut values: Vec<_> = leaves(&inputs).into_iter().map(HostArray::to_f64_array).collect();
+                values[leaf] += &(step * &direction);
+                let outputs = crate::support::run_unrounded(&inputs, &values, |_, ((params, x), labels)| {
+                    vec![scalar(network, &params, &x, labels)]
+                });
+                outputs[0].sum()
+            };
+            let numeric = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            let analytic: f64 = gradient.iter().zip(&direction).map(|(slope, along)| slope * along).sum();
+            let size: f64 = gradient.iter().zip(&direction).map(|(slope, along)| (slope * along).abs()).sum();
+            assert!(size > 0.0, "{name}, leaf {leaf} has no gradient");
+            assert!((analytic - numeric).abs() < 1e-6 * size, "{name}, leaf {leaf}: {analytic}, {numeric}");
+        }
+    }
+}
+
+#[test]
+fn networks_see_the_sign_of_t_the_target_time_and_the_class() {
+    for (name, network) in networks() {
+        let network = network.as_ref();
+        let of = (params(network), inputs(), labels([0, 2]));
+        let outputs = crate::support::run(&of, |_, (params, x, labels)| {
+            let none = network.null_condition(labels);
+            vec![
+                network.velocity(&params, x[0], x[1], x[2], labels),
+                network.velocity(&params, x[0], -x[1], x[2], labels),
+                network.velocity(&params, x[0], x[1], -x[2], labels),
+                network.velocity(&params, x[0], x[1], x[2], none),
+            ]
+        });
+        assert_eq!(outputs[0].shape(), [SAMPLES, 4, 4, 1]);
+        for (what, output) in ["the sign of t", "r", "the class"].iter().zip(&outputs[1..]) {
+            let change = (output - &outputs[0]).mapv(f64::abs).fold(0.0, |max: f64, value| max.max(*value));
+            assert!(change > 1e-3, "{name} does not see {what}: {change}");
+        }
+    }
+}
+
+#[test]
+fn the_tutorials_unet_has_its_size() {
+    let input = ModelInput { sample: [28, 28, 1], classes: 10, compute: None };
+    let network = ModelConfig::Unet(UnetConfig::default()).build(input).unwrap();
+    let spec = network.parameters().spec();
+    let mut sizes = std::collections::BTreeMap::<String, usize>::new();
+    spec.visit(&Default::default(), &mut |path, ty| {
+        let part = path.as_str().split('/').next().unwrap_or_default().to_owned();
+        *sizes.entry(part).or_default() += ty.shape.elements();
+    });
+    // 3 x 3 from 1 and 4 x 4; 3 x 3 to 128 and 4 x 4.
+    let down = 9 * 64 + 64 + 16 * 64 * 64 + 64 + 9 * 64 * 128 + 128 + 16 * 128 * 128 + 128;
+    // 4 x 4 from 256 + 128 and 3 x 3; 4 x 4 from 128 + 64 and 3 x 3.
+    let up = 16 * 384 * 128 + 128 + 9 * 128 * 128 + 128 + 16 * 192 * 64 + 64 + 9 * 64 * 64 + 64;
+    let told = 2 * (64 + 64 + 64 * 64 + 64) + 11 * 64 + 192 * 256 + 256;
+    let expected =
+        [("down", down), ("middle", 9 * 128 * 256 + 256), ("output", 9 * 64 + 1), ("told", told), ("up", up)];
+    assert_eq!(sizes.into_iter().collect::<Vec<_>>(), expected.map(|(part, size)| (part.to_owned(), size)));
+}
