@@ -57,6 +57,12 @@ pub enum ArrayError {
         /// What does not hold.
         rule: String,
     },
+    /// A pattern of [`ParamRules`](crate::ParamRules) that can match nothing.
+    #[error("pattern '{pattern}' has an empty segment (segments stand between '/', as in blocks/*/bias)")]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+    },
 }
 
 impl HostArray {

@@ -1,6 +1,7 @@
 //! Settings of the optimizer.
 
 use serde::{Deserialize, Serialize};
+use twinflow_array::ParamRules;
 
 use crate::{ConfigError, error::require};
 
@@ -28,7 +29,7 @@ pub struct OptimizerConfig {
     pub warmup_steps: u64,
     /// Learning rate at the end of the cosine.
     pub min_learning_rate: f64,
-    /// A parameter whose path contains one of these texts is not decayed.
+    /// Patterns of the parameters that are not decayed, as of [`ParamRules`].
     pub no_decay: Vec<String>,
 }
 
@@ -71,7 +72,7 @@ impl Default for OptimizerConfig {
             schedule: Schedule::Constant,
             warmup_steps: 100,
             min_learning_rate: 0.0,
-            no_decay: ["bias", "norm", "embedding"].map(str::to_owned).to_vec(),
+            no_decay: ["bias", "*norm", "class_embedding"].map(str::to_owned).to_vec(),
         }
     }
 }
@@ -90,6 +91,18 @@ impl OptimizerConfig {
         let decays = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         require(decays, "optimizer.betas", self.betas, "two numbers of 0 or more, below 1")?;
         require(self.eps > 0.0, "optimizer.eps", self.eps, "above 0")?;
-        require((0.0..1.0).contains(&self.momentum), "optimizer.momentum", self.momentum, "0 or more, below 1")
+        require((0.0..1.0).contains(&self.momentum), "optimizer.momentum", self.momentum, "0 or more, below 1")?;
+        self.undecayed().map(drop)
+    }
+
+    /// The rules of `no_decay`: what one of them matches is not decayed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if a pattern can match nothing.
+    pub(super) fn undecayed(&self) -> Result<ParamRules<()>, ConfigError> {
+        let allowed = "patterns of path segments between '/', none empty";
+        let rules = ParamRules::new(self.no_decay.iter().map(|pattern| (pattern.as_str(), ())));
+        let value = format!("{:?}", self.no_decay);
+        rules.map_err(|_| ConfigError::Value { key: "optimizer.no_decay", value, allowed })
     }
 }

@@ -1,6 +1,6 @@
 //! The optimizer over all parameters.
 
-use twinflow_array::{DType, HostArray, Leaf, ParamPath, TensorType, Tree, leaves, map};
+use twinflow_array::{DType, HostArray, Leaf, ParamPath, ParamRules, TensorType, Tree, leaves, map};
 use twinflow_compiler::Tensor;
 
 use crate::{
@@ -26,6 +26,7 @@ pub struct OptimizerState<L> {
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
+    undecayed: ParamRules<()>,
     /// End of the learning-rate schedule.
     steps: u64,
 }
@@ -50,7 +51,7 @@ impl Optimizer {
     /// [`ConfigError::Value`] for the first value that is not allowed.
     pub fn new(config: OptimizerConfig, steps: u64) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Optimizer { config, steps })
+        Ok(Optimizer { undecayed: config.undecayed()?, config, steps })
     }
 
     /// The state's types, for parameters of the given types.
@@ -106,8 +107,7 @@ impl Optimizer {
     }
 
     fn weight_decay(&self, path: &ParamPath) -> f64 {
-        let spared = self.config.no_decay.iter().any(|text| path.as_str().contains(text.as_str()));
-        if spared { 0.0 } else { self.config.weight_decay }
+        if self.undecayed.find(path).is_some() { 0.0 } else { self.config.weight_decay }
     }
 }
 
@@ -119,4 +119,32 @@ impl Optimizer {
 pub fn global_norm<'t>(gradients: &Params<Tensor<'t>>) -> Tensor<'t> {
     let squares = leaves(gradients).into_iter().map(|gradient| gradient.square().sum_all());
     squares.reduce(|a, b| a + b).expect("a network has parameters").sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{DitConfig, MlpConfig, ModelConfig, ModelInput, UnetConfig};
+
+    #[test]
+    fn biases_norms_and_class_embeddings_are_not_decayed() {
+        let optimizer = Optimizer::new(OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() }, 1).unwrap();
+        let input = ModelInput { sample: [8, 8, 1], classes: 3, compute: None };
+        let dit = ModelConfig::Dit(DitConfig { qk_norm: true, ..DitConfig::default() });
+        let unet = ModelConfig::Unet(UnetConfig { groups: 8, ..UnetConfig::default() });
+        for model in [dit, unet, ModelConfig::Mlp(MlpConfig::default())] {
+            for path in model.build(input).unwrap().parameters().paths() {
+                let text = path.as_str();
+                let spared = ["bias", "_norm/", "/norm/", "class_embedding"].iter().any(|part| text.contains(part));
+                assert_eq!(optimizer.weight_decay(path), if spared { 0.0 } else { 0.1 }, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_is_refused() {
+        let config = OptimizerConfig { no_decay: vec!["bias".into(), "blocks//norm".into()], ..Default::default() };
+        let error = Optimizer::new(config, 1).unwrap_err().to_string();
+        assert!(error.starts_with(r#"optimizer.no_decay = ["bias", "blocks//norm"] is not allowed"#), "{error}");
+    }
 }
