@@ -1,5 +1,7 @@
 //! The order of samples within an epoch.
 
+use twinflow_array::bits;
+
 use crate::counter_bits::{self, Stream};
 
 /// Rounds of the Feistel network. Four make it pseudo-random in theory (Luby and Rackoff 1988) on large domains; on
@@ -25,7 +27,7 @@ impl Permutation {
         Permutation {
             len,
             half_bits: bits.div_ceil(2).max(1),
-            round_keys: std::array::from_fn(|round| counter_bits::absorb(key, round as u64)),
+            round_keys: std::array::from_fn(|round| bits::absorb(key, round as u64)),
         }
     }
 
@@ -56,7 +58,7 @@ impl Permutation {
         let mask = (1 << self.half_bits) - 1;
         let (mut left, mut right) = (value >> self.half_bits, value & mask);
         for &key in &self.round_keys {
-            (left, right) = (right, left ^ (counter_bits::absorb(key, right) & mask));
+            (left, right) = (right, left ^ (bits::absorb(key, right) & mask));
         }
         left << self.half_bits | right
     }

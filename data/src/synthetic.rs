@@ -1,5 +1,7 @@
 //! Noise in the shape of a dataset, for benches.
 
+use twinflow_array::bits;
+
 use crate::{
     DataError, Source,
     counter_bits::{self, Stream},
@@ -49,11 +51,11 @@ impl Source for Synthetic {
             let key = counter_bits::bits(self.seed, Stream::SyntheticImage, index);
             for (element, pixel) in image.iter_mut().enumerate() {
                 // 24 bits are exact in f32, so the upper end stays open.
-                let bits = counter_bits::absorb(key, element as u64) >> 40;
+                let bits = bits::absorb(key, element as u64) >> 40;
                 *pixel = bits as f32 / (1 << 23) as f32 - 1.0;
             }
             let bits = counter_bits::bits(self.seed, Stream::SyntheticLabel, index);
-            *label = counter_bits::below(bits, self.classes as u64) as i32;
+            *label = bits::below(bits, self.classes as u64) as i32;
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use twinflow_array::bits::{self, normal_pair, unit};
 
 use crate::{
     DataError, Source,
-    counter_bits::{self, Stream, normal_pair, unit},
+    counter_bits::{self, Stream},
 };
 
 /// Which distribution. All lie in about `[-1, 1]^2`.
@@ -82,8 +83,8 @@ impl Toy2d {
     /// The point and class of an index.
     pub fn point(&self, index: u64) -> ([f32; 2], i32) {
         let key = counter_bits::bits(self.seed, Stream::Toy, index);
-        let [class, u, v, n, m] = std::array::from_fn(|draw| counter_bits::absorb(key, draw as u64));
-        let class = counter_bits::below(class, self.kind.classes() as u64) as usize;
+        let [class, u, v, n, m] = std::array::from_fn(|draw| bits::absorb(key, draw as u64));
+        let class = bits::below(class, self.kind.classes() as u64) as usize;
         let (normal_x, normal_y) = normal_pair(n, m);
         let draws = Draws { class, uniform: [unit(u), unit(v)], normal: [normal_x, normal_y] };
         let point = match self.kind {

@@ -1,5 +1,6 @@
 //! Element types, shapes, host arrays and typed trees: the vocabulary that every other crate shares.
 
+pub mod bits;
 mod dtype;
 mod host_array;
 mod layout;
