@@ -1,8 +1,10 @@
 //! The writer of one function's operations.
 
-use std::fmt::Write;
+use std::{fmt::Write, mem::replace, sync::Arc};
 
 use twinflow_array::{DType, HostArray, TensorType};
+
+use crate::program::Instruction;
 
 /// An SSA value of the function being written.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Block {
     text: String,
     indent: usize,
     next: usize,
+    locations: bool,
+    scope: Arc<str>,
     location: String,
 }
 
@@ -39,9 +43,25 @@ impl Block {
         self.text
     }
 
-    /// Names what comes next for profiles: `blocks/attn/dot_general`.
-    pub fn set_location(&mut self, location: String) {
-        self.location = location;
+    /// A block that writes where each operation comes from, which profiles show.
+    pub fn with_locations() -> Self {
+        Block { locations: true, ..Block::default() }
+    }
+
+    /// Writes one instruction by `f`: every operation of it, but those of its bodies' instructions, is at
+    /// `blocks/attention/dot_general` and its source line. One without a scope is in the scope of the body around it.
+    pub fn at<R>(&mut self, instruction: &Instruction, f: impl FnOnce(&mut Block) -> R) -> R {
+        if !self.locations {
+            return f(self);
+        }
+        let scope = if instruction.scope.is_empty() { &self.scope } else { &instruction.scope }.clone();
+        let (separator, source) = (if scope.is_empty() { "" } else { "/" }, instruction.location);
+        let name = format!("{scope}{separator}{}", instruction.op.name());
+        let location = format!(" loc({name:?}({:?}:{}:{}))", source.file(), source.line(), source.column());
+        let outer = (replace(&mut self.scope, scope), replace(&mut self.location, location));
+        let result = f(self);
+        (self.scope, self.location) = outer;
+        result
     }
 
     /// A value name that is not in use.
@@ -67,16 +87,14 @@ impl Block {
     /// `%n = text loc(..)`: an operation with one result.
     pub fn emit(&mut self, text: &str, ty: &TensorType) -> Value {
         let name = self.fresh();
-        let location = self.location_suffix();
-        self.line(&format!("{name} = {text}{location}"));
+        self.line(&format!("{name} = {text}{}", self.location));
         Value { name, ty: ty.clone() }
     }
 
     /// `%n:k = text`: an operation with any number of results.
     pub fn emit_many(&mut self, text: &str, types: &[TensorType]) -> Vec<Value> {
         let (left, values) = self.results(types);
-        let location = self.location_suffix();
-        self.line(&format!("{left}{text}{location}"));
+        self.line(&format!("{left}{text}{}", self.location));
         values
     }
 
@@ -91,10 +109,6 @@ impl Block {
                 (format!("{name}:{} = ", types.len()), types.iter().enumerate().map(value).collect())
             }
         }
-    }
-
-    fn location_suffix(&self) -> String {
-        if self.location.is_empty() { String::new() } else { format!(" loc(\"{}\")", self.location) }
     }
 
     /// `stablehlo.name %x : type`, for operations that keep the type.
@@ -158,7 +172,7 @@ impl Block {
             let names: Vec<&str> = next.iter().map(|value| value.name.as_str()).collect();
             block.line(&format!("stablehlo.return {} : {}", names.join(", "), all.join(", ")));
         });
-        self.line("}");
+        self.line(&format!("}}{}", self.location));
         results
     }
 
@@ -183,8 +197,7 @@ impl Block {
             let result = body(&arguments, block);
             block.line(&format!("stablehlo.return {} : {}", result.name, result.ty.mlir()));
         });
-        let location = self.location_suffix();
-        self.line(&format!("}}) : {}{location}", signature(operands, types)));
+        self.line(&format!("}}) : {}{}", signature(operands, types), self.location));
         results
     }
 

@@ -7,9 +7,10 @@ use twinflow_array::TensorType;
 use super::{Block, Value};
 use crate::program::{Program, ValueId};
 
-/// The module's text; its function is `main`. `locations` adds each operation's module path, for profiles.
+/// The module's text; its function is `main`. `locations` adds each operation's module path and source line,
+/// for profiles.
 pub fn lower(program: &Program, name: &str, locations: bool) -> String {
-    let mut block = Block::default();
+    let mut block = if locations { Block::with_locations() } else { Block::default() };
     let aliases = alias_outputs(program);
     let inputs: Vec<Value> = program
         .inputs
@@ -27,18 +28,13 @@ pub fn lower(program: &Program, name: &str, locations: bool) -> String {
     block.indented(|block| {
         block.line(&format!("func.func public @main({}) -> ({}) {{", params.join(", "), results.join(", ")));
         block.indented(|block| {
-            let outputs = write_instructions(program, &inputs, block, locations);
+            let outputs = lower_body(program, &inputs, block);
             block.line(&format!("return {}", list(&outputs)));
         });
         block.line("}");
     });
     block.line("}");
     block.into_text()
-}
-
-/// The instructions of a body inside a region, or in place of an operation; returns the outputs' values.
-pub fn lower_body(program: &Program, inputs: &[Value], block: &mut Block) -> Vec<Value> {
-    write_instructions(program, inputs, block, false)
 }
 
 /// `%a, %b : type, type`.
@@ -48,20 +44,15 @@ fn list(values: &[Value]) -> String {
     if values.is_empty() { String::new() } else { format!("{} : {}", names.join(", "), types.join(", ")) }
 }
 
-fn write_instructions(program: &Program, inputs: &[Value], block: &mut Block, locations: bool) -> Vec<Value> {
+/// The instructions of a body inside a region, or in place of an operation; returns the outputs' values.
+pub fn lower_body(program: &Program, inputs: &[Value], block: &mut Block) -> Vec<Value> {
     let mut values: HashMap<ValueId, Value> = program.inputs.iter().copied().zip(inputs.iter().cloned()).collect();
     for instruction in &program.instructions {
         let operands: Vec<Value> = instruction.operands.iter().map(|value| values[value].clone()).collect();
         let types: Vec<TensorType> = instruction.results.iter().map(|&value| program.ty(value).clone()).collect();
-        if locations {
-            let scope = &instruction.scope;
-            let separator = if scope.is_empty() { "" } else { "/" };
-            block.set_location(format!("{scope}{separator}{}", instruction.op.name()));
-        }
-        let results = instruction.op.lower(&operands, &types, block);
+        let results = block.at(instruction, |block| instruction.op.lower(&operands, &types, block));
         values.extend(instruction.results.iter().copied().zip(results));
     }
-    block.set_location(String::new());
     program.outputs.iter().map(|value| values[value].clone()).collect()
 }
 

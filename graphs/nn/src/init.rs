@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use twinflow_array::{HostArray, Leaf, ParamPath, Shape, TensorType};
+use twinflow_array::{HostArray, Leaf, ParamPath, Shape, TensorType, bits};
 
 /// How one parameter (f32) starts. As a tree leaf it declares both the parameter's type and its first values.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,7 @@ impl Init {
     /// The first values of the parameter at `path`: each element depends on the seed, the path and its own index only,
     /// so neither the order of the parameters nor the number of processes changes it.
     pub fn sample(&self, seed: u64, path: &ParamPath) -> HostArray {
-        let key = mix(seed ^ path_hash(self.drawn_as.as_ref().unwrap_or(path)));
+        let key = bits::splitmix64(seed ^ path_hash(self.drawn_as.as_ref().unwrap_or(path)));
         let value = |i: usize| match self.rule {
             Rule::Constant(value) => value,
             Rule::Normal { std } => std * normal(key, i as u64),
@@ -89,17 +89,9 @@ fn path_hash(path: &ParamPath) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The output function of SplitMix64 (Steele, Lea & Flood 2014): a bijection whose outputs of a counter look random.
-fn mix(counter: u64) -> u64 {
-    let z = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// Uniform in (0, 1): never 0, so that its logarithm is finite.
+/// Uniform in (0, 1).
 fn uniform(key: u64, index: u64) -> f64 {
-    ((mix(key ^ mix(index)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    bits::open_unit(bits::splitmix64(key ^ bits::splitmix64(index)))
 }
 
 /// Standard normal by Box and Muller's transform.
@@ -116,6 +108,12 @@ mod tests {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
         (mean, variance)
+    }
+
+    #[test]
+    fn draws_stay_what_they_are() {
+        assert_eq!([uniform(3, 0), uniform(3, 4)], [0.781_499_285_280_747, 0.312_813_266_774_932_9]);
+        assert_eq!([normal(3, 0), normal(3, 4)], [-0.692_326_681_324_654_6, -1.816_588_860_445_210_3]);
     }
 
     #[test]

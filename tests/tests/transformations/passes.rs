@@ -2,7 +2,12 @@
 
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{Program, Tensor, optimization_barrier, passes, remat, scan, trace};
-use twinflow_tests::{Tolerance, gradients::traced, values::scattered, xla};
+use twinflow_tests::{
+    Tolerance,
+    gradients::{gradient_program, traced},
+    values::scattered,
+    xla,
+};
 
 use crate::{arrays, f64s, types};
 
@@ -162,13 +167,45 @@ fn listings_show_names_scopes_types_and_bodies() {
 }
 
 #[test]
-fn locations_name_the_module_of_each_operation() {
+fn locations_name_the_module_and_the_line_of_each_operation() {
+    let line = line!() + 3;
     let (program, ()) = trace(|t| {
         let x: Tensor<'_> = t.inputs("x", &f64s(&[2]));
         t.outputs("y", &t.scope("head", || x.exp()));
     })
     .unwrap();
     let text = twinflow_compiler::stablehlo::lower(&program, "main", true);
-    assert!(text.contains("stablehlo.exponential %arg0 : tensor<2xf64> loc(\"head/exp\")"), "{text}");
+    let location = format!("loc(\"head/exp\"({:?}:{line}:", file!());
+    assert!(text.contains(&format!("stablehlo.exponential %arg0 : tensor<2xf64> {location}")), "{text}");
     assert_eq!(xla::run(&program, &[HostArray::from_slice([2], &[0.0, 0.0]).unwrap()])[0].to_f64(), [1.0, 1.0]);
+}
+
+/// Profiles show where the time goes by the locations of products, which are in bodies of loops.
+#[test]
+fn operations_in_bodies_have_their_own_locations() {
+    const LINE: u32 = line!() + 2;
+    fn layer<'t>(x: Tensor<'t>, w: Tensor<'t>) -> Tensor<'t> {
+        x.trace().scope("mlp", || x.matmul(w).tanh())
+    }
+    fn loss<'t>(x: Tensor<'t>, weights: Tensor<'t>) -> Tensor<'t> {
+        let step = |x: Tensor<'t>, w: Tensor<'t>| {
+            let y = remat(&(x, w), |(x, w): (Tensor<'t>, Tensor<'t>)| layer(x, w));
+            (y, None::<Tensor<'t>>)
+        };
+        x.trace().scope("blocks", || scan(&x, &weights, step).0.sum_all())
+    }
+    let program = gradient_program(&[f64s(&[3, 3]), f64s(&[2, 3, 3])], |v| loss(v[0], v[1]));
+    let text = twinflow_compiler::stablehlo::lower(&passes::simplify(program), "main", true);
+    let count = |what: &str, location: &str| {
+        let of_kind = text.lines().filter(|line| line.contains(what));
+        let (right, wrong): (Vec<&str>, Vec<&str>) = of_kind.partition(|line| line.contains(location));
+        assert!(wrong.is_empty(), "{wrong:?}");
+        right.len()
+    };
+    let product = format!("loc(\"blocks/mlp/dot_general\"({:?}:{LINE}:", file!());
+    assert_eq!(count("stablehlo.dot_general", &product), 4, "forward, again, and two derivatives: {text}");
+    assert_eq!(count("stablehlo.tanh", "loc(\"blocks/mlp/tanh\"("), 2, "{text}");
+    assert_eq!(count("stablehlo.dynamic_slice", "loc(\"blocks/scan\"("), 3, "{text}");
+    assert_eq!(text.matches("} loc(\"blocks/scan\"(").count(), 2, "{text}");
+    xla::client().compile(&text, &xla::quick()).unwrap();
 }
