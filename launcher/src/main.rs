@@ -20,7 +20,6 @@ mod sampler;
 mod target;
 mod tensorboard;
 mod train;
-mod whole_file;
 mod world;
 
 use std::process::ExitCode;
