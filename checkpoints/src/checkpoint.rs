@@ -8,7 +8,7 @@ use std::{
 
 use twinflow_array::{HostArray, ParamPath, TensorType, Tree, unflatten};
 
-use crate::{CheckpointError, Metadata, layout, seal, seal::Extent};
+use crate::{CheckpointError, Metadata, layout, trailer, trailer::Extent};
 
 /// One array of a checkpoint: its name and type, without its data.
 #[derive(Clone, Debug)]
@@ -52,9 +52,9 @@ impl Checkpoint {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let file = fs::File::open(path).map_err(CheckpointError::io("open", path))?;
-        seal::check(&file, path)?;
+        trailer::check(&file, path)?;
         hdf5_metno::silence_errors(true);
-        let hdf5 = hdf5_metno::File::open(path).map_err(CheckpointError::hdf5("open", path))?;
+        let hdf5 = layout::file_options().open(path).map_err(CheckpointError::hdf5("open", path))?;
         let metadata = Metadata::read(&hdf5, path)?;
         let arrays = layout::read_entries(&hdf5, path)?;
         Ok(Checkpoint { path: path.into(), file, metadata, arrays })
@@ -170,7 +170,7 @@ impl Checkpoint {
 
     /// CRC-32 of an array's data as they are in the file now.
     pub(crate) fn checksum(&self, entry: &ArrayEntry) -> Result<u32, CheckpointError> {
-        seal::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
+        trailer::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
     }
 
     fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {

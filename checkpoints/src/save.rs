@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use twinflow_array::{HostArray, ParamPath, Tree};
 
-use crate::{CheckpointError, Metadata, folder, layout, publish::publish, seal};
+use crate::{CheckpointError, Metadata, folder, layout, publish::publish, trailer};
 
 /// What to save and where.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub fn save_as(target: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArr
 fn write(path: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {
     let extents = layout::write(path, arrays, |file| metadata.write(file, path))?;
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
-    file.and_then(|file| seal::append(&file, extents)).map_err(CheckpointError::io("write", path))
+    file.and_then(|file| trailer::append(&file, extents)).map_err(CheckpointError::io("write", path))
 }
 
 #[cfg(test)]

@@ -42,20 +42,28 @@ fn verify(path: &Path) -> Result<()> {
     if files.is_empty() {
         return Err(miette!("no checkpoint in {}", folder.display()));
     }
-    let mut damaged = 0;
+    let (mut damaged, mut unread) = (0, 0);
     for file in &files {
         match checkpoints::verify(file) {
             Ok(report) => {
                 print_line(&report)?;
                 damaged += usize::from(!report.damaged.is_empty());
             }
-            Err(error) => {
+            Err(error) if error.is_damage() => {
                 print_line(format_args!("{}: DAMAGED: {error}", file.display()))?;
                 damaged += 1;
             }
+            Err(error) => {
+                print_line(format_args!("{}: CANNOT BE READ: {error}", file.display()))?;
+                unread += 1;
+            }
         }
     }
-    if damaged == 0 { Ok(()) } else { Err(miette!("{damaged} of {} checkpoints are damaged", files.len())) }
+    match (damaged, unread, files.len()) {
+        (0, 0, _) => Ok(()),
+        (_, 0, count) => Err(miette!("{damaged} of {count} checkpoints are damaged")),
+        (_, _, count) => Err(miette!("of {count} checkpoints, {damaged} are damaged and {unread} cannot be read")),
+    }
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
