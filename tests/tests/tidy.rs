@@ -6,15 +6,16 @@ use std::{
 };
 
 /// Each crate's folder, and the crates of this workspace that it may depend on.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("compiler/derive", &[]),
     ("compiler/files", &[]),
     ("compiler/array", &["twinflow-derive"]),
     ("compiler/pjrt", &["twinflow-array"]),
     ("compiler", &["twinflow-array", "twinflow-derive", "twinflow-files", "twinflow-pjrt"]),
     ("graphs", &["twinflow-array", "twinflow-compiler"]),
-    ("data", &["twinflow-array", "twinflow-files"]),
-    ("checkpoints", &["twinflow-array", "twinflow-files"]),
+    ("data/hdf5", &[]),
+    ("data", &["twinflow-array", "twinflow-files", "twinflow-hdf5"]),
+    ("checkpoints", &["twinflow-array", "twinflow-files", "twinflow-hdf5"]),
     (
         "launcher",
         &[
@@ -29,7 +30,7 @@ const EDGES: [(&str, &[&str]); 9] = [
 ];
 
 /// Who may link MPI, and who HDF5.
-const LINKS: [(&str, &[&str]); 2] = [("mpi", &["launcher"]), ("hdf5-metno", &["data", "checkpoints"])];
+const LINKS: [(&str, &[&str]); 2] = [("mpi", &["launcher"]), ("hdf5-metno", &["data/hdf5", "data", "checkpoints"])];
 
 /// The longest file; longer ones want to be two.
 const MOST_LINES: usize = 400;
