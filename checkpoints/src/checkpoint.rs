@@ -7,6 +7,7 @@ use std::{
 };
 
 use twinflow_array::{HostArray, ParamPath, TensorType, Tree, unflatten};
+use twinflow_hdf5::without_locks;
 
 use crate::{CheckpointError, Metadata, layout, trailer, trailer::Extent};
 
@@ -54,7 +55,7 @@ impl Checkpoint {
         let file = fs::File::open(path).map_err(CheckpointError::io("open", path))?;
         trailer::check(&file, path)?;
         hdf5_metno::silence_errors(true);
-        let hdf5 = layout::file_options().open(path).map_err(CheckpointError::hdf5("open", path))?;
+        let hdf5 = without_locks().open(path).map_err(CheckpointError::hdf5("open", path))?;
         let metadata = Metadata::read(&hdf5, path)?;
         let arrays = layout::read_entries(&hdf5, path)?;
         Ok(Checkpoint { path: path.into(), file, metadata, arrays })

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use twinflow_array::{DType, ParamPath, TensorType};
+use twinflow_hdf5::Cause;
 
 /// A checkpoint that cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum CheckpointError {
     )]
     DiskFull { path: PathBuf, needed: u64, available: Option<u64> },
     /// libhdf5 refused.
-    #[error("HDF5 cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {}", path.display(), Cause::of(source))]
     Hdf5 { action: &'static str, path: PathBuf, source: hdf5_metno::Error },
     /// No trailer: cut short, changed by another program, or no checkpoint at all.
     #[error(

@@ -8,24 +8,17 @@ use std::{
 };
 
 use hdf5_metno::{
-    Dataset, File, FileBuilder, Group, LocationType,
+    Dataset, File, Group, LocationType,
     dataset::{AllocTime, FillTime, Layout},
     types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode},
 };
 use twinflow_array::{DType, HostArray, ParamPath, TensorType};
+use twinflow_hdf5::{read_text, without_locks};
 
-use crate::{ArrayEntry, CheckpointError, metadata::read_text, trailer::Extent};
+use crate::{ArrayEntry, CheckpointError, trailer::Extent};
 
 // Arrays' bytes go to the file as they are in memory, and the schema is little-endian.
 const _: () = assert!(cfg!(target_endian = "little"), "checkpoints are written on little-endian machines only");
-
-/// Options for every HDF5 file of this crate: never locked. Some file systems refuse `flock` (NFS without a lock daemon,
-/// Lustre without `-o flock`), and nothing needs it: a file is written under a name of its own and never changes again.
-pub(crate) fn file_options() -> FileBuilder {
-    let mut options = FileBuilder::new();
-    options.with_fapl(|access| access.file_locking(false));
-    options
-}
 
 /// How HDF5 stores an element type. It has no bfloat16, so both half types are their bits, named by the attribute
 /// `dtype`.
@@ -74,7 +67,7 @@ fn reserve(
     describe: impl FnOnce(&File) -> Result<(), CheckpointError>,
 ) -> Result<Vec<Extent>, CheckpointError> {
     hdf5_metno::silence_errors(true);
-    let file = file_options().create(path).map_err(CheckpointError::hdf5("create", path))?;
+    let file = without_locks().create(path).map_err(CheckpointError::hdf5("create", path))?;
     let written = describe(&file).and_then(|()| {
         arrays
             .iter()
@@ -194,7 +187,7 @@ mod tests {
         held.lock().unwrap();
         let arrays = [(ParamPath::from("a"), HostArray::scalar(1.5f32))];
         write(&path, &arrays, |_| Ok(())).unwrap();
-        let file = file_options().open(&path).unwrap();
+        let file = without_locks().open(&path).unwrap();
         assert_eq!(read_entries(&file, &path).unwrap().len(), 1);
     }
 }

@@ -77,14 +77,17 @@ fn messages_name_the_array_and_both_sums_or_the_kind_of_file() {
         "{} is damaged: 'key' has checksum {computed:08x}, written as {stored:08x}; use another checkpoint",
         path.display()
     );
-    assert_eq!(read(&path).unwrap_err().to_string(), expected);
+    let error = read(&path).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert!(error.is_damage());
     let report = verify(&path).unwrap();
     assert!(report.to_string().contains("DAMAGED: step 3, 8 arrays"), "{report}");
     assert!(report.to_string().ends_with(&format!("\n  key: checksum {computed:08x}, written as {stored:08x}")));
 
     fs::write(&path, "no HDF5 at all, but longer than a trailer would be").unwrap();
-    let message = read(&path).unwrap_err().to_string();
-    assert!(message.contains("is not a complete checkpoint"), "{message}");
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("is not a complete checkpoint"), "{error}");
+    assert!(!error.is_damage(), "no checksum says so");
 }
 
 #[test]
