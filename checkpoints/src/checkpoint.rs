@@ -11,12 +11,11 @@ use twinflow_hdf5::without_locks;
 
 use crate::{CheckpointError, Metadata, layout, trailer, trailer::Extent};
 
-/// One array of a checkpoint: its name and type, without its data.
+/// One array of a checkpoint, without its data.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct ArrayEntry {
-    /// Its name.
     pub path: ParamPath,
-    /// Its type.
     pub ty: TensorType,
     /// CRC-32 of its bytes, as written.
     pub checksum: u32,
@@ -24,7 +23,6 @@ pub struct ArrayEntry {
 }
 
 impl ArrayEntry {
-    /// Compares the checksum of what was read.
     pub(crate) fn check(&self, path: &Path, computed: u32) -> Result<(), CheckpointError> {
         let (array, stored) = (self.path.clone(), self.checksum);
         if stored == computed {
@@ -61,7 +59,7 @@ impl Checkpoint {
         Ok(Checkpoint { path: path.into(), file, metadata, arrays })
     }
 
-    /// The file.
+    /// As it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -179,7 +177,6 @@ impl Checkpoint {
     }
 }
 
-/// The first segment of a name.
 pub(crate) fn top_level(path: &ParamPath) -> &str {
     path.as_str().split('/').next().unwrap_or_default()
 }

@@ -12,7 +12,7 @@ pub(crate) fn file_name(step: u64) -> String {
     format!("step-{step:08}.h5")
 }
 
-/// The step of a checkpoint's file name.
+/// None for a file that is no checkpoint, such as an unfinished one.
 fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.strip_suffix(".h5")?.parse().ok()?;
     (file_name(step) == name).then_some(step)

@@ -18,12 +18,10 @@ const FOOTER: u64 = 32;
 const EXTENT: u64 = 16;
 const CHUNK: usize = 1 << 20;
 
-/// A run of bytes in a file.
+/// A run of bytes in a file; offset and length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Extent {
-    /// Of the first byte.
     pub(crate) offset: u64,
-    /// In bytes.
     pub(crate) len: u64,
 }
 
