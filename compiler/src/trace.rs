@@ -41,6 +41,8 @@ struct State {
     /// Indices of the graphs under construction, outermost first.
     open: Vec<usize>,
     scope: Arc<str>,
+    /// What products are multiplied in, if not in their operands' type.
+    compute: Option<DType>,
     /// While a derivative rule records: the source line of what is derived.
     deriving: Option<&'static Location<'static>>,
 }
@@ -77,9 +79,8 @@ pub(crate) struct Body<'t> {
 /// # Errors
 /// The first operation whose operands do not fit, with the model's source line and module path.
 pub fn trace<R>(f: impl for<'t> FnOnce(&'t Trace) -> R) -> Result<(Program, R), TraceError> {
-    let trace = Trace {
-        state: RefCell::new(State { graphs: vec![Graph::default()], open: vec![0], scope: "".into(), deriving: None }),
-    };
+    let trace =
+        Trace { state: RefCell::new(State { graphs: vec![Graph::default()], open: vec![0], ..State::default() }) };
     match catch_unwind(AssertUnwindSafe(|| f(&trace))) {
         Ok(result) => {
             let program = trace.state.into_inner().graphs.swap_remove(0).program;
@@ -164,6 +165,21 @@ impl Trace {
         let result = f();
         self.state.borrow_mut().scope = outer;
         result
+    }
+
+    /// Multiplies in `dtype` what `f` records of matrix products and convolutions, and sums in their operands' type; with
+    /// `None` both are done in the operands' type. It nests like [`Trace::scope`] and holds in the bodies of loops.
+    /// Derivatives are taken in what the product itself was taken in.
+    pub fn compute_in<R>(&self, dtype: Option<DType>, f: impl FnOnce() -> R) -> R {
+        let outer = std::mem::replace(&mut self.state.borrow_mut().compute, dtype);
+        let result = f();
+        self.state.borrow_mut().compute = outer;
+        result
+    }
+
+    /// The type in effect by [`Trace::compute_in`].
+    pub(crate) fn compute(&self) -> Option<DType> {
+        self.state.borrow().compute
     }
 
     /// Runs a derivative rule: what it records, and its errors, carry scope and source line of what it derives.

@@ -1,7 +1,5 @@
 //! Convolutions and their transposes.
 
-use twinflow_array::DType;
-
 use crate::{
     ops::convolution::{ConvConfig, Convolution},
     trace::Tensor,
@@ -10,15 +8,10 @@ use crate::{
 impl<'t> Tensor<'t> {
     /// NHWC convolved with a kernel HWIO gives NHWC (any number of spatial dims). The kernel is not flipped, as in all
     /// neural-network libraries; with g groups its I is the channels of one group.
+    /// [`Trace::compute_in`](crate::Trace::compute_in) sets the type that is multiplied in.
     #[track_caller]
     pub fn conv(self, kernel: Tensor<'t>, config: ConvConfig) -> Tensor<'t> {
-        self.conv_in(kernel, config, None)
-    }
-
-    /// [`Tensor::conv`], multiplied in `compute` and summed in the operands' type.
-    #[track_caller]
-    pub fn conv_in(self, kernel: Tensor<'t>, config: ConvConfig, compute: Option<DType>) -> Tensor<'t> {
-        self.apply(Convolution { config, compute }, [self, kernel])
+        self.apply(Convolution { config, compute: self.trace().compute() }, [self, kernel])
     }
 
     /// Upsampling by `stride`: NHWC and a kernel HWIO give sizes `(n - 1) stride + k - 2 padding`.
@@ -26,18 +19,6 @@ impl<'t> Tensor<'t> {
     /// The kernel is not flipped (as Flax's `ConvTranspose`): PyTorch's weights must be reversed along H and W.
     #[track_caller]
     pub fn conv_transpose(self, kernel: Tensor<'t>, stride: usize, padding: usize) -> Tensor<'t> {
-        self.conv_transpose_in(kernel, stride, padding, None)
-    }
-
-    /// [`Tensor::conv_transpose`], multiplied in `compute` and summed in the operands' type.
-    #[track_caller]
-    pub fn conv_transpose_in(
-        self,
-        kernel: Tensor<'t>,
-        stride: usize,
-        padding: usize,
-        compute: Option<DType>,
-    ) -> Tensor<'t> {
         let shape = kernel.shape();
         let spatial = shape.rank().saturating_sub(2);
         let overhang = |i: usize| shape[i] as i64 - 1 - padding as i64;
@@ -46,6 +27,6 @@ impl<'t> Tensor<'t> {
             lhs_dilation: vec![stride; spatial],
             ..ConvConfig::new(spatial)
         };
-        self.conv_in(kernel, config, compute)
+        self.conv(kernel, config)
     }
 }

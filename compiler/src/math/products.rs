@@ -1,6 +1,6 @@
 //! Products of tensors.
 
-use twinflow_array::{DType, Shape};
+use twinflow_array::Shape;
 
 use crate::{
     ops::dot_general::{DotDims, DotGeneral},
@@ -9,17 +9,12 @@ use crate::{
 
 impl<'t> Tensor<'t> {
     /// `[.., m, k] x [.., k, n] -> [.., m, n]`: leading dims are equal, or the right operand has two dims only.
-    #[track_caller]
-    pub fn matmul(self, other: Tensor<'t>) -> Tensor<'t> {
-        self.matmul_in(other, None)
-    }
-
-    /// [`Tensor::matmul`], multiplied in `compute` and summed in the operands' type.
+    /// [`Trace::compute_in`](crate::Trace::compute_in) sets the type that is multiplied in.
     ///
     /// With a right operand of two dims the left's leading dims become one, so that the product and its derivatives are
     /// plain matrix products: XLA:CPU copies operands of others to transpose them.
     #[track_caller]
-    pub fn matmul_in(self, other: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+    pub fn matmul(self, other: Tensor<'t>) -> Tensor<'t> {
         let (left, right) = (self.rank(), other.rank());
         let batch: Vec<usize> = if right > 2 { (0..right - 2).collect() } else { Vec::new() };
         if left < 1 || right < 2 || (right > 2 && left != right) {
@@ -31,7 +26,7 @@ impl<'t> Tensor<'t> {
             let leading = &self.shape()[..left - 1];
             let shape: Shape = leading.iter().copied().chain([other.dim(1)]).collect();
             let rows = self.reshape([leading.iter().product(), self.dim(-1)]);
-            return rows.matmul_in(other, compute).reshape(shape);
+            return rows.matmul(other).reshape(shape);
         }
         let dims = DotDims {
             lhs_contract: vec![left - 1],
@@ -39,18 +34,12 @@ impl<'t> Tensor<'t> {
             lhs_batch: batch.clone(),
             rhs_batch: batch,
         };
-        self.dot_general_in(other, dims, compute)
+        self.dot_general(other, dims)
     }
 
-    /// The product over any pairing of dims.
+    /// The product over any pairing of dims; multiplied as in [`Tensor::matmul`].
     #[track_caller]
     pub fn dot_general(self, other: Tensor<'t>, dims: DotDims) -> Tensor<'t> {
-        self.dot_general_in(other, dims, None)
-    }
-
-    /// [`Tensor::dot_general`], multiplied in `compute` and summed in the operands' type.
-    #[track_caller]
-    pub fn dot_general_in(self, other: Tensor<'t>, dims: DotDims, compute: Option<DType>) -> Tensor<'t> {
-        self.apply(DotGeneral { dims, compute }, [self, other])
+        self.apply(DotGeneral { dims, compute: self.trace().compute() }, [self, other])
     }
 }

@@ -92,6 +92,11 @@ impl Convolution {
         if room < 0 { 0 } else { room as usize / self.config.strides[i] + 1 }
     }
 
+    /// A convolution of the same kind, whatever policy is in effect where a derivative is taken.
+    fn apply<'t>(&self, x: Tensor<'t>, w: Tensor<'t>, config: ConvConfig) -> Tensor<'t> {
+        x.apply(Convolution { config, compute: self.compute }, [x, w])
+    }
+
     /// `x_bar`: y_bar, spread by the strides, convolved with the flipped kernel whose channels change places.
     fn input_cotangent<'t>(&self, x: Tensor<'t>, w: Tensor<'t>, y_bar: Tensor<'t>) -> Tensor<'t> {
         let (x_shape, w_shape, y_shape) = (x.shape(), w.shape(), y_bar.shape());
@@ -107,7 +112,7 @@ impl Convolution {
             ..self.config.clone()
         };
         let flipped: Vec<isize> = (0..self.spatial() as isize).collect();
-        y_bar.conv_in(exchange_channels(w, self.config.groups).reverse(&flipped), config, self.compute)
+        self.apply(y_bar, exchange_channels(w, self.config.groups).reverse(&flipped), config)
     }
 
     /// `w_bar`: x convolved with y_bar as its kernel, the batch taking the channels' part.
@@ -126,7 +131,7 @@ impl Convolution {
         };
         let batch_inside = self.batch_inside();
         let kernel = y_bar.transpose(&batch_inside);
-        let w_bar = batch_to_channels(x, self.config.groups).conv_in(kernel, config, self.compute);
+        let w_bar = self.apply(batch_to_channels(x, self.config.groups), kernel, config);
         // c, kernel.., o -> kernel.., c, o.
         w_bar.transpose(&batch_inside)
     }
@@ -148,7 +153,7 @@ impl Convolution {
             groups: 1,
         };
         let kernel = x.transpose(&self.batch_inside());
-        let backwards = batch_to_channels(y_bar, 1).conv_in(kernel, config, self.compute);
+        let backwards = self.apply(batch_to_channels(y_bar, 1), kernel, config);
         let pixels: Vec<isize> = (1..=self.spatial() as isize).collect();
         // o, kernel.., c -> kernel.., c, o.
         let order: Vec<usize> = (1..self.spatial() + 2).chain([0]).collect();
@@ -235,7 +240,7 @@ impl Primitive<2> for Convolution {
         _: Tensor<'t>,
         [x_dot, w_dot]: [Option<Tensor<'t>>; 2],
     ) -> Option<Tensor<'t>> {
-        let conv = |x: Tensor<'t>, w: Tensor<'t>| x.conv_in(w, self.config.clone(), self.compute);
+        let conv = |x: Tensor<'t>, w: Tensor<'t>| self.apply(x, w, self.config.clone());
         add_some([x_dot.map(|x_dot| conv(x_dot, w)), w_dot.map(|w_dot| conv(x, w_dot))])
     }
 

@@ -123,8 +123,9 @@ impl DotGeneral {
         over_rows && self.compute == Some(DType::BF16)
     }
 
-    fn apply<'t>(&self, a: Tensor<'t>, b: Tensor<'t>) -> Tensor<'t> {
-        a.dot_general_in(b, self.dims.clone(), self.compute)
+    /// A product of the same kind, whatever policy is in effect where a derivative is taken.
+    fn apply<'t>(&self, a: Tensor<'t>, b: Tensor<'t>, dims: DotDims) -> Tensor<'t> {
+        a.apply(DotGeneral { dims, compute: self.compute }, [a, b])
     }
 
     /// The cotangent of one operand (`mine`): contract `y_bar` with the other operand over the other's free dims, then
@@ -152,7 +153,7 @@ impl DotGeneral {
                 lhs_batch: others.batch.to_vec(),
                 rhs_batch: leading,
             };
-            return other.dot_general_in(y_bar, dims, self.compute);
+            return self.apply(other, y_bar, dims);
         }
         let dims = DotDims {
             lhs_contract: of_y,
@@ -160,7 +161,7 @@ impl DotGeneral {
             lhs_batch: leading,
             rhs_batch: others.batch.to_vec(),
         };
-        let product = y_bar.dot_general_in(other, dims, self.compute);
+        let product = self.apply(y_bar, other, dims);
         let order = [mine.batch.to_vec(), mine_free, contracted].concat();
         let mut permutation = vec![0; mine.rank];
         order.iter().enumerate().for_each(|(position, &dim)| permutation[dim] = position);
@@ -222,7 +223,8 @@ impl Primitive<2> for DotGeneral {
         _: Tensor<'t>,
         [a_dot, b_dot]: [Option<Tensor<'t>>; 2],
     ) -> Option<Tensor<'t>> {
-        add_some([a_dot.map(|a_dot| self.apply(a_dot, b)), b_dot.map(|b_dot| self.apply(a, b_dot))])
+        let product = |a, b| self.apply(a, b, self.dims.clone());
+        add_some([a_dot.map(|a_dot| product(a_dot, b)), b_dot.map(|b_dot| product(a, b_dot))])
     }
 
     fn eval(&self, [a, b]: [&ArrayD<f64>; 2], ty: &TensorType) -> ArrayD<f64> {

@@ -146,15 +146,15 @@ impl JudgeLayers<Init> {
 
 impl<'t> JudgeLayers<Tensor<'t>> {
     pub(super) fn features(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        let x_bhwc = self.first.forward(blocks_to_channels(x_bhwc), None).relu();
-        let x_bhwc = self.second.forward(blocks_to_channels(x_bhwc), None).relu();
+        let x_bhwc = self.first.forward(blocks_to_channels(x_bhwc)).relu();
+        let x_bhwc = self.second.forward(blocks_to_channels(x_bhwc)).relu();
         let batch = x_bhwc.dim(0);
         let flat = x_bhwc.shape().elements() / batch;
-        self.features.forward(x_bhwc.reshape([batch, flat]), None).relu()
+        self.features.forward(x_bhwc.reshape([batch, flat])).relu()
     }
 
     pub(super) fn scores(&self, features: Tensor<'t>) -> Tensor<'t> {
-        self.scores.forward(features, None)
+        self.scores.forward(features)
     }
 }
 

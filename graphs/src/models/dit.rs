@@ -3,7 +3,7 @@
 //! Suffixes: b batch, t tokens, d width, p patch elements.
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, ParamPath, Tree, map};
+use twinflow_array::{ParamPath, Tree, map};
 use twinflow_compiler::{Tensor, remat, scan};
 
 use crate::{
@@ -143,18 +143,18 @@ impl Network for Dit {
         condition: Tensor<'t>,
     ) -> Tensor<'t> {
         let layers: DitLayers<Tensor<'t>> = params.to_tree(&self.layers);
-        let compute = self.input.compute;
         let trace = x.trace();
-        let tokens_btd = trace.scope("patch_embedding", || self.embed_patches(&layers, x));
-        let condition_bd = trace.scope("condition", || {
-            (layers.times.forward(t, r, compute) + layers.class_embedding.forward(condition)).silu()
-        });
-        let (tokens_btd, _) = trace.scope("blocks", || {
-            scan(&tokens_btd, &layers.blocks, |x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>| {
-                (self.block(x_btd, block, condition_bd), None::<Tensor<'t>>)
-            })
-        });
-        trace.scope("final", || self.velocity_of_tokens(&layers, tokens_btd, condition_bd))
+        trace.compute_in(self.input.compute, || {
+            let tokens_btd = trace.scope("patch_embedding", || self.embed_patches(&layers, x));
+            let condition_bd = trace
+                .scope("condition", || (layers.times.forward(t, r) + layers.class_embedding.forward(condition)).silu());
+            let (tokens_btd, _) = trace.scope("blocks", || {
+                scan(&tokens_btd, &layers.blocks, |x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>| {
+                    (self.block(x_btd, block, condition_bd), None::<Tensor<'t>>)
+                })
+            });
+            trace.scope("final", || self.velocity_of_tokens(&layers, tokens_btd, condition_bd))
+        })
     }
 
     fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {
@@ -167,15 +167,14 @@ impl Dit {
         let [height, width, _] = self.input.sample;
         let (rows, columns) = (height / self.config.patch, width / self.config.patch);
         let positions = position_embedding_2d(x_bhwc.trace(), rows, columns, self.config.width);
-        layers.patch_embedding.forward(self.patchify(x_bhwc), self.input.compute) + positions
+        layers.patch_embedding.forward(self.patchify(x_bhwc)) + positions
     }
 
     fn block<'t>(&self, x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>, condition_bd: Tensor<'t>) -> Tensor<'t> {
-        let compute = self.input.compute;
         match self.config.remat {
-            Remat::None => block.forward(x_btd, condition_bd, compute),
+            Remat::None => block.forward(x_btd, condition_bd),
             Remat::Blocks => remat(&(x_btd, block), |(x_btd, block): (Tensor<'t>, DitBlock<Tensor<'t>>)| {
-                block.forward(x_btd, condition_bd, compute)
+                block.forward(x_btd, condition_bd)
             }),
         }
     }
@@ -186,10 +185,9 @@ impl Dit {
         x_btd: Tensor<'t>,
         condition_bd: Tensor<'t>,
     ) -> Tensor<'t> {
-        let compute = self.input.compute;
-        let modulation = layers.final_modulation.forward(condition_bd, compute).split(-1, &[self.config.width; 2]);
+        let modulation = layers.final_modulation.forward(condition_bd).split(-1, &[self.config.width; 2]);
         let x_btd = modulate(layer_norm(x_btd), modulation[0], modulation[1]);
-        self.unpatchify(layers.final_projection.forward(x_btd, compute))
+        self.unpatchify(layers.final_projection.forward(x_btd))
     }
 
     /// `[b, height, width, channels]` -> `[b, t, p]`: patches row by row, p ordered row, column, channel.
@@ -215,15 +213,15 @@ impl Dit {
 }
 
 impl<'t> DitBlock<Tensor<'t>> {
-    fn forward(&self, x_btd: Tensor<'t>, condition_bd: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+    fn forward(&self, x_btd: Tensor<'t>, condition_bd: Tensor<'t>) -> Tensor<'t> {
         let (width, trace) = (x_btd.dim(-1), x_btd.trace());
-        let modulation = trace.scope("modulation", || self.modulation.forward(condition_bd, compute));
+        let modulation = trace.scope("modulation", || self.modulation.forward(condition_bd));
         let modulation = modulation.split(-1, &[width; 6]);
         let [shift_1, scale_1, gate_1, shift_2, scale_2, gate_2] = std::array::from_fn(|i| modulation[i]);
         let attended =
-            trace.scope("attention", || self.attention.forward(modulate(layer_norm(x_btd), shift_1, scale_1), compute));
+            trace.scope("attention", || self.attention.forward(modulate(layer_norm(x_btd), shift_1, scale_1)));
         let x_btd = x_btd + gate_1.expand_dims(1) * attended;
-        let changed = trace.scope("mlp", || self.mlp.forward(modulate(layer_norm(x_btd), shift_2, scale_2), compute));
+        let changed = trace.scope("mlp", || self.mlp.forward(modulate(layer_norm(x_btd), shift_2, scale_2)));
         x_btd + gate_2.expand_dims(1) * changed
     }
 }

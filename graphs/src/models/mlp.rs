@@ -86,18 +86,19 @@ impl Network for MlpNetwork {
         condition: Tensor<'t>,
     ) -> Tensor<'t> {
         let layers: MlpLayers<Tensor<'t>> = params.to_tree(&self.layers);
-        let compute = self.input.compute;
         let flat = x.reshape([x.dim(0), self.input.sample.iter().product()]);
         let trace = x.trace();
-        let told_bd = trace
-            .scope("condition", || layers.times.forward(t, r, compute) + layers.class_embedding.forward(condition));
-        let hidden_bd = trace.scope("input", || layers.input.forward(flat, compute));
-        let (hidden_bd, _) = trace.scope("blocks", || {
-            scan(&hidden_bd, &layers.blocks, |x_bd: Tensor<'t>, block: Mlp<Tensor<'t>>| {
-                (x_bd + block.forward(layer_norm(x_bd) + told_bd, compute), None::<Tensor<'t>>)
-            })
-        });
-        trace.scope("final", || layers.output.forward(layer_norm(hidden_bd), compute).reshape(x.shape()))
+        trace.compute_in(self.input.compute, || {
+            let told_bd =
+                trace.scope("condition", || layers.times.forward(t, r) + layers.class_embedding.forward(condition));
+            let hidden_bd = trace.scope("input", || layers.input.forward(flat));
+            let (hidden_bd, _) = trace.scope("blocks", || {
+                scan(&hidden_bd, &layers.blocks, |x_bd: Tensor<'t>, block: Mlp<Tensor<'t>>| {
+                    (x_bd + block.forward(layer_norm(x_bd) + told_bd), None::<Tensor<'t>>)
+                })
+            });
+            trace.scope("final", || layers.output.forward(layer_norm(hidden_bd)).reshape(x.shape()))
+        })
     }
 
     fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {

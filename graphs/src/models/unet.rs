@@ -4,7 +4,7 @@
 //! Suffixes: b batch, h height, w width, c channels, d width of the embeddings.
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, Tree};
+use twinflow_array::Tree;
 use twinflow_compiler::{Tensor, concatenate};
 
 use crate::{
@@ -152,16 +152,17 @@ impl Network for Unet {
         condition: Tensor<'t>,
     ) -> Tensor<'t> {
         let layers: UnetLayers<Tensor<'t>> = params.to_tree(&self.layers);
-        let compute = self.input.compute;
         let trace = x.trace();
-        let told_bc = trace.scope("told", || layers.told.forward(t, r, condition, compute));
-        let skips = trace.scope("down", || layers.descend(x, compute));
-        let x_bhwc = trace.scope("middle", || {
-            let x_bhwc = layers.middle.forward(skips[skips.len() - 1].relu(), compute);
-            x_bhwc + told_bc.expand_dims(1).expand_dims(1)
-        });
-        let x_bhwc = trace.scope("up", || layers.ascend(x_bhwc, &skips, compute));
-        x - trace.scope("output", || layers.output.forward(x_bhwc, compute))
+        trace.compute_in(self.input.compute, || {
+            let told_bc = trace.scope("told", || layers.told.forward(t, r, condition));
+            let skips = trace.scope("down", || layers.descend(x));
+            let x_bhwc = trace.scope("middle", || {
+                let x_bhwc = layers.middle.forward(skips[skips.len() - 1].relu());
+                x_bhwc + told_bc.expand_dims(1).expand_dims(1)
+            });
+            let x_bhwc = trace.scope("up", || layers.ascend(x_bhwc, &skips));
+            x - trace.scope("output", || layers.output.forward(x_bhwc))
+        })
     }
 
     fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {
@@ -171,21 +172,21 @@ impl Network for Unet {
 
 impl<'t> UnetLayers<Tensor<'t>> {
     /// The result of each level, from large pictures to small ones.
-    fn descend(&self, x_bhwc: Tensor<'t>, compute: Option<DType>) -> Vec<Tensor<'t>> {
+    fn descend(&self, x_bhwc: Tensor<'t>) -> Vec<Tensor<'t>> {
         let mut skips: Vec<Tensor<'t>> = Vec::with_capacity(self.down.len());
         for level in &self.down {
             let x_bhwc = skips.last().map_or(x_bhwc, |above| above.relu());
-            skips.push(level.forward(x_bhwc, compute));
+            skips.push(level.forward(x_bhwc));
         }
         skips
     }
 
-    fn ascend(&self, middle_bhwc: Tensor<'t>, skips: &[Tensor<'t>], compute: Option<DType>) -> Tensor<'t> {
+    fn ascend(&self, middle_bhwc: Tensor<'t>, skips: &[Tensor<'t>]) -> Tensor<'t> {
         let levels = self.up.iter().zip(skips.iter().rev()).enumerate();
         levels.fold(middle_bhwc, |x_bhwc, (i, (level, skip_bhwc))| {
             let joined_bhwc = concatenate(&[x_bhwc, *skip_bhwc], -1);
             // As the tutorial has it, the smallest level's values come here as they are.
-            level.forward(if i == 0 { joined_bhwc } else { joined_bhwc.relu() }, compute)
+            level.forward(if i == 0 { joined_bhwc } else { joined_bhwc.relu() })
         })
     }
 }
@@ -203,10 +204,10 @@ impl Told<Init> {
 
 impl<'t> Told<Tensor<'t>> {
     /// t, r f32 `[b]`, labels i32 `[b]` -> `[b, channels]`.
-    fn forward(&self, t: Tensor<'t>, r: Tensor<'t>, labels: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let times_bd = [self.time.forward(t, compute), self.target_time.forward(r, compute)];
+    fn forward(&self, t: Tensor<'t>, r: Tensor<'t>, labels: Tensor<'t>) -> Tensor<'t> {
+        let times_bd = [self.time.forward(t), self.target_time.forward(r)];
         let class_bd = self.class_embedding.forward(labels);
-        self.projection.forward(concatenate(&[times_bd[0], times_bd[1], class_bd], -1), compute)
+        self.projection.forward(concatenate(&[times_bd[0], times_bd[1], class_bd], -1))
     }
 }
 
@@ -219,22 +220,22 @@ impl TimeLayers<Init> {
 }
 
 impl<'t> TimeLayers<Tensor<'t>> {
-    fn forward(&self, t: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        self.down.forward(self.up.forward(t.expand_dims(-1), compute).relu(), compute)
+    fn forward(&self, t: Tensor<'t>) -> Tensor<'t> {
+        self.down.forward(self.up.forward(t.expand_dims(-1)).relu())
     }
 }
 
 impl<'t> DownLevel<Tensor<'t>> {
-    fn forward(&self, x_bhwc: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let x_bhwc = normalize(self.conv.forward(x_bhwc, compute), &self.norm).relu();
-        self.halve.forward(x_bhwc, compute)
+    fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
+        let x_bhwc = normalize(self.conv.forward(x_bhwc), &self.norm).relu();
+        self.halve.forward(x_bhwc)
     }
 }
 
 impl<'t> UpLevel<Tensor<'t>> {
-    fn forward(&self, x_bhwc: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let x_bhwc = normalize(self.double.forward(x_bhwc, compute), &self.norm).relu();
-        self.conv.forward(x_bhwc, compute)
+    fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
+        let x_bhwc = normalize(self.double.forward(x_bhwc), &self.norm).relu();
+        self.conv.forward(x_bhwc)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Multi-head self-attention.
 
-use twinflow_array::{DType, Tree};
+use twinflow_array::Tree;
 use twinflow_compiler::{DotDims, Tensor};
 
 use crate::{
@@ -52,19 +52,19 @@ impl Attention<Init> {
 impl<'t> Attention<Tensor<'t>> {
     /// x `[b, t, d]` -> `[b, t, d]`.
     #[track_caller]
-    pub fn forward(&self, x_btd: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+    pub fn forward(&self, x_btd: Tensor<'t>) -> Tensor<'t> {
         let (b, t) = (x_btd.dim(0), x_btd.dim(1));
         let AttentionDims { width, heads, .. } = self.dims;
         let head_width = width / heads;
         let head = |y: Tensor<'t>| y.reshape([b, t, heads, head_width]).transpose(&[0, 2, 1, 3]);
-        let qkv = self.qkv.forward(x_btd, compute).split(-1, &[width; 3]);
+        let qkv = self.qkv.forward(x_btd).split(-1, &[width; 3]);
         let [q_bhtk, k_bhtk, v_bhtk] = [head(qkv[0]), head(qkv[1]), head(qkv[2])];
         let q_bhtk = self.q_norm.as_ref().map_or(q_bhtk, |norm| norm.forward(q_bhtk));
         let k_bhtk = self.k_norm.as_ref().map_or(k_bhtk, |norm| norm.forward(k_bhtk));
         let scale = 1.0 / (head_width as f64).sqrt();
-        let scores_bhtt = (q_bhtk * scale).dot_general_in(k_bhtk, heads_dot([3], [3]), compute);
-        let mixed_bhtk = scores_bhtt.softmax(-1).dot_general_in(v_bhtk, heads_dot([3], [2]), compute);
-        self.out.forward(mixed_bhtk.transpose(&[0, 2, 1, 3]).reshape([b, t, width]), compute)
+        let scores_bhtt = (q_bhtk * scale).dot_general(k_bhtk, heads_dot([3], [3]));
+        let mixed_bhtk = scores_bhtt.softmax(-1).dot_general(v_bhtk, heads_dot([3], [2]));
+        self.out.forward(mixed_bhtk.transpose(&[0, 2, 1, 3]).reshape([b, t, width]))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Convolutions over height and width.
 
-use twinflow_array::{DType, Tree};
+use twinflow_array::Tree;
 use twinflow_compiler::{ConvConfig, Tensor};
 
 use crate::init::Init;
@@ -57,23 +57,21 @@ impl ConvTranspose2d<Init> {
 }
 
 impl<'t> Conv2d<Tensor<'t>> {
-    /// x `[b, h, w, in]` -> `[b, h / stride, w / stride, out]`; `compute` is the element type that products are taken
-    /// in, if not f32.
+    /// x `[b, h, w, in]` -> `[b, h / stride, w / stride, out]`.
     #[track_caller]
-    pub fn forward(&self, x_bhwc: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+    pub fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
         let border = self.weight.dim(0) - self.stride;
         let padding = vec![(border.div_ceil(2) as i64, (border / 2) as i64); 2];
         let config = ConvConfig { padding, ..ConvConfig::new(2).with_stride(self.stride) };
-        x_bhwc.conv_in(self.weight, config, compute) + self.bias
+        x_bhwc.conv(self.weight, config) + self.bias
     }
 }
 
 impl<'t> ConvTranspose2d<Tensor<'t>> {
-    /// x `[b, h, w, in]` -> `[b, h stride, w stride, out]`; `compute` is the element type that products are taken in, if
-    /// not f32.
+    /// x `[b, h, w, in]` -> `[b, h stride, w stride, out]`.
     #[track_caller]
-    pub fn forward(&self, x_bhwc: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
+    pub fn forward(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
         let padding = (self.weight.dim(0) - self.stride) / 2;
-        x_bhwc.conv_transpose_in(self.weight, self.stride, padding, compute) + self.bias
+        x_bhwc.conv_transpose(self.weight, self.stride, padding) + self.bias
     }
 }

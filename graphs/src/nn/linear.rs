@@ -1,6 +1,6 @@
 //! Fully connected layer.
 
-use twinflow_array::{DType, Leaf, Tree};
+use twinflow_array::{Leaf, Tree};
 use twinflow_compiler::Tensor;
 
 use crate::init::Init;
@@ -32,10 +32,10 @@ impl Linear<Init> {
 }
 
 impl<'t> Linear<Tensor<'t>> {
-    /// x [.., in] -> [.., out]; `compute` is the element type that the product is taken in, if not f32.
+    /// x [.., in] -> [.., out].
     #[track_caller]
-    pub fn forward(&self, x: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let y = x.matmul_in(self.weight, compute);
+    pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
+        let y = x.matmul(self.weight);
         match self.bias {
             Some(bias) => y + bias,
             None => y,

@@ -1,6 +1,6 @@
 //! The feed-forward half of a transformer block.
 
-use twinflow_array::{DType, Tree};
+use twinflow_array::Tree;
 use twinflow_compiler::Tensor;
 
 use crate::{init::Init, nn::Linear};
@@ -24,7 +24,7 @@ impl Mlp<Init> {
 impl<'t> Mlp<Tensor<'t>> {
     /// x [.., width] -> [.., width].
     #[track_caller]
-    pub fn forward(&self, x: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        self.down.forward(self.up.forward(x, compute).gelu_tanh(), compute)
+    pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
+        self.down.forward(self.up.forward(x).gelu_tanh())
     }
 }

@@ -1,7 +1,7 @@
 //! Embeddings of the time t and of the target time r.
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, HostArray, ParamPath, Tree, map};
+use twinflow_array::{HostArray, ParamPath, Tree, map};
 use twinflow_compiler::{Tensor, concatenate};
 
 use crate::{init::Init, nn::Linear};
@@ -38,9 +38,9 @@ impl TimeEmbedding<Init> {
 impl<'t> TimeEmbedding<Tensor<'t>> {
     /// t f32 `[b]` in [-1, 1] -> `[b, width]`.
     #[track_caller]
-    pub fn forward(&self, t: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let hidden = self.up.forward(time_features(t), compute).silu();
-        self.down.forward(hidden, compute)
+    pub fn forward(&self, t: Tensor<'t>) -> Tensor<'t> {
+        let hidden = self.up.forward(time_features(t)).silu();
+        self.down.forward(hidden)
     }
 }
 
@@ -89,8 +89,8 @@ impl TwoTimes<Init> {
 impl<'t> TwoTimes<Tensor<'t>> {
     /// t, r f32 `[b]` -> `[b, width]`.
     #[track_caller]
-    pub fn forward(&self, t: Tensor<'t>, r: Tensor<'t>, compute: Option<DType>) -> Tensor<'t> {
-        let (time, target) = (self.time.forward(t, compute), self.target_time.forward(r, compute));
+    pub fn forward(&self, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+        let (time, target) = (self.time.forward(t), self.target_time.forward(r));
         match self.join {
             TargetTime::Embedding => time + target,
             TargetTime::Difference => time + target * (t - r).expand_dims(-1),

@@ -4,7 +4,7 @@ use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{
     ConvConfig, Tensor, grad,
     ops::{Family, Sample, catalogue},
-    trace,
+    scan, trace,
 };
 use twinflow_tests::{Tolerance, gradients::traced, xla};
 
@@ -77,9 +77,39 @@ fn products_in_bf16_are_summed_in_f32() {
 
 fn products<'t>(v: &[Tensor<'t>]) -> [Tensor<'t>; 5] {
     let config = ConvConfig::new(2).with_padding(1);
-    let matmul = |a: Tensor<'t>, b| a.matmul_in(b, Some(DType::BF16));
-    let convolved = v[0].conv_in(v[1], config, Some(DType::BF16));
-    [convolved, matmul(v[2], v[3]), matmul(v[4], v[5]), matmul(v[6], v[7]), matmul(v[8], v[9])]
+    let trace = v[0].trace();
+    trace.compute_in(Some(DType::BF16), || {
+        let convolved = v[0].conv(v[1], config);
+        [convolved, v[2].matmul(v[3]), v[4].matmul(v[5]), v[6].matmul(v[7]), v[8].matmul(v[9])]
+    })
+}
+
+/// The policy of the trace holds in bodies of loops and ends with its function; derivatives keep their product's type.
+#[test]
+fn products_are_taken_in_the_type_that_the_trace_says() {
+    fn loss<'t>(v: &[Tensor<'t>]) -> Tensor<'t> {
+        let (x, weights, t) = (v[0], v[1], v[0].trace());
+        let x = t.compute_in(None, || x.matmul(x));
+        let product = t.compute_in(Some(DType::BF16), || {
+            let step = |x: Tensor<'t>, w: Tensor<'t>| (x.matmul(w), None::<Tensor<'t>>);
+            let (y, _) = scan(&x, &weights, step);
+            t.compute_in(Some(DType::F64), || y.matmul(x))
+        });
+        product.sum_all()
+    }
+    let types = [TensorType::f32([3, 3]), TensorType::f32([2, 3, 3])];
+    let program = traced(&types, |v| v[0].trace().compute_in(Some(DType::F16), || grad(&v, |v| loss(&v))));
+    let mut counts = std::collections::BTreeMap::new();
+    program.for_each_instruction(&mut |instruction| {
+        if instruction.op.name() == "dot_general" {
+            let attributes = instruction.op.attributes();
+            let compute = attributes.split("compute: ").nth(1).unwrap().trim_end_matches(" }").to_owned();
+            *counts.entry(compute).or_insert(0) += 1;
+        }
+    });
+    // Each product has two derivatives.
+    let expected = ["None", "Some(BF16)", "Some(F64)"].map(|compute| (compute.to_owned(), 3));
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
 }
 
 /// The family's samples with a float operand, rounded to `dtype`.
