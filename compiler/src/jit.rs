@@ -140,12 +140,12 @@ where
         &self.traced
     }
 
-    /// Runs on one device. The donated buffers are gone afterwards; the kept ones stay.
+    /// Runs on one device. The donated buffers are gone afterwards; kept ones are lent: `(by_ref(&params), &labels)`.
     ///
     /// # Errors
     /// [`JitError::Argument`] if a buffer has another type than the function was traced for; the plugin's errors.
-    pub fn call(&self, donated: D::Rebind<Buffer>, kept: &K::Rebind<Buffer>) -> Result<O::Rebind<Buffer>, JitError> {
-        Ok(self.call_replicas(vec![donated], &[kept])?.swap_remove(0))
+    pub fn call(&self, donated: D::Rebind<Buffer>, kept: K::Rebind<&Buffer>) -> Result<O::Rebind<Buffer>, JitError> {
+        Ok(self.call_replicas(vec![donated], vec![kept])?.swap_remove(0))
     }
 
     /// Runs on as many devices as the function was compiled for replicas, with each device's arguments.
@@ -155,7 +155,7 @@ where
     pub fn call_replicas(
         &self,
         donated: Vec<D::Rebind<Buffer>>,
-        kept: &[&K::Rebind<Buffer>],
+        kept: Vec<K::Rebind<&Buffer>>,
     ) -> Result<Vec<O::Rebind<Buffer>>, JitError> {
         let arguments = donated.into_iter().zip(kept).map(|(donated, kept)| self.arguments(donated, kept));
         let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
@@ -163,13 +163,13 @@ where
         Ok(results.into_iter().map(|buffers| unflatten(&self.traced.outputs, buffers)).collect())
     }
 
-    fn arguments<'a>(&self, donated: D::Rebind<Buffer>, kept: &'a K::Rebind<Buffer>) -> Result<Vec<Arg<'a>>, JitError> {
-        let kept = leaves(kept);
+    fn arguments<'a>(&self, donated: D::Rebind<Buffer>, kept: K::Rebind<&'a Buffer>) -> Result<Vec<Arg<'a>>, JitError> {
+        let (mut moved, mut lent) = (Vec::new(), Vec::new());
+        kept.into_leaves(&mut lent);
         self.check(&self.traced.donated, &leaves(&donated))?;
-        self.check(&self.traced.kept, &kept)?;
-        let mut moved = Vec::new();
+        self.check(&self.traced.kept, &lent)?;
         donated.into_leaves(&mut moved);
-        Ok(moved.into_iter().map(Arg::Donate).chain(kept.into_iter().map(Arg::Keep)).collect())
+        Ok(moved.into_iter().map(Arg::Donate).chain(lent.into_iter().map(Arg::Keep)).collect())
     }
 
     fn check<T: Tree<Leaf = TensorType>>(&self, types: &T, buffers: &[&Buffer]) -> Result<(), JitError> {

@@ -32,7 +32,7 @@ pub use program::Program;
 pub use random::Key;
 pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{
-    DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, leaves, map, paths, unflatten,
+    DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, by_ref, leaves, map, paths, unflatten,
 };
 
 /// The door to XLA's plugins: clients, devices, buffers, compile options.

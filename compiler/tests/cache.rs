@@ -35,7 +35,7 @@ fn run(folder: &std::path::Path, client: &Client, options: &CompileOptions) -> C
         (to_device(&array(i as f32 + 1.0), device).unwrap(), to_device(&array(10.0), device).unwrap())
     });
     let (x, y): (Vec<_>, Vec<_>) = arguments.unzip();
-    let results = add.call_replicas(x, &y.iter().collect::<Vec<_>>()).unwrap();
+    let results = add.call_replicas(x, y.iter().collect()).unwrap();
     let mean = (1..=options.replicas).sum::<usize>() as f64 / options.replicas as f64;
     for (i, result) in results.iter().enumerate() {
         let (sum, over_replicas) = to_host(result).unwrap();

@@ -1,7 +1,7 @@
 //! Draws samples in chunks of a fixed size.
 
 use miette::Result;
-use twinflow_array::HostArray;
+use twinflow_array::{HostArray, by_ref};
 use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::{Jit, to_device};
 use twinflow_graphs::{Params, flow::SampleConfig, step::Trainer};
@@ -45,11 +45,10 @@ impl Sampler {
     /// The plugin's.
     pub fn draw(&self, params: &Params<HostArray>, labels: &[i32], per_label: usize, seed: u64) -> Result<SampleSet> {
         let wanted: Vec<(i32, u32)> = labels.iter().flat_map(|label| numbered(*label, per_label)).collect();
-        let mut params = to_device(params, &self.device).said()?;
+        let params = to_device(params, &self.device).said()?;
         let mut values = Vec::with_capacity(wanted.len() * self.shape.iter().product::<usize>());
         for chunk in wanted.chunks(self.chunk) {
-            let (drawn, given_back) = self.draw_chunk(params, chunk, seed)?;
-            params = given_back;
+            let drawn = self.draw_chunk(&params, chunk, seed)?;
             let pixels = drawn.as_slice::<f32>().said()?;
             values.extend_from_slice(&pixels[..pixels.len() / self.chunk * chunk.len()]);
         }
@@ -58,12 +57,7 @@ impl Sampler {
     }
 
     /// One chunk; a shorter one is filled up with its last sample, so that every chunk runs the same program.
-    fn draw_chunk(
-        &self,
-        params: Params<Buffer>,
-        chunk: &[(i32, u32)],
-        seed: u64,
-    ) -> Result<(HostArray, Params<Buffer>)> {
+    fn draw_chunk(&self, params: &Params<Buffer>, chunk: &[(i32, u32)], seed: u64) -> Result<HostArray> {
         let filled = |i: usize| chunk[i.min(chunk.len() - 1)];
         let labels: Vec<i32> = (0..self.chunk).map(|i| filled(i).0).collect();
         let rows: Vec<u32> = (0..self.chunk).map(|i| filled(i).1).collect();
@@ -72,9 +66,7 @@ impl Sampler {
         let rows = HostArray::from_slice([self.chunk], &rows).said()?;
         let key = HostArray::from_slice([2], &key).said()?;
         let (labels, rows, key) = to_device(&(labels, rows, key), &self.device).said()?;
-        let kept = (params, labels, rows, key);
-        let drawn = self.jit.call(None, &kept).said()?.to_host().said()?;
-        Ok((drawn, kept.0))
+        self.jit.call(None, (by_ref(params), &labels, &rows, &key)).said()?.to_host().said()
     }
 }
 

@@ -12,5 +12,5 @@ pub use host_array::{ArrayError, HostArray};
 pub use param_path::ParamPath;
 pub use shape::Shape;
 pub use tensor_type::TensorType;
-pub use tree::{Leaf, Tree, leaves, map, paths, unflatten};
+pub use tree::{Leaf, Tree, by_ref, leaves, map, paths, unflatten};
 pub use twinflow_derive::Tree;

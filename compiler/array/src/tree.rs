@@ -125,6 +125,11 @@ pub fn leaves<T: Tree>(tree: &T) -> Vec<&T::Leaf> {
     out
 }
 
+/// The same structure with references to the leaves.
+pub fn by_ref<T: Tree>(tree: &T) -> T::Rebind<&T::Leaf> {
+    unflatten(tree, leaves(tree))
+}
+
 /// The paths of the leaves, in order.
 pub fn paths<T: Tree>(tree: &T) -> Vec<ParamPath> {
     let mut out = Vec::new();

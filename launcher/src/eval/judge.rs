@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use miette::Result;
 use ndarray::Array2;
-use twinflow_array::{HostArray, TensorType as Spec};
+use twinflow_array::{HostArray, TensorType as Spec, by_ref};
 use twinflow_compiler::{
     Jit, Tensor, TraceError, Traced, jit,
     pjrt::{Buffer, Device},
@@ -79,10 +79,9 @@ impl TrainedJudge {
     pub fn examine(&self, images: &[f32], labels: &[i32]) -> Result<Examined> {
         let pixels = images.len() / labels.len().max(1);
         let (mut features, mut correct) = (Vec::new(), 0);
-        let mut params = to_device(&self.params, &self.device).said()?;
+        let params = to_device(&self.params, &self.device).said()?;
         for (images, labels) in images.chunks(CHUNK * pixels).zip(labels.chunks(CHUNK)) {
-            let (verdict, given_back) = self.verdict(params, images)?;
-            params = given_back;
+            let verdict = self.verdict(&params, images)?;
             let scores = verdict.scores.as_slice::<f32>().said()?;
             let found = scores.chunks(self.classes).map(largest);
             correct += found.zip(labels).filter(|(found, label)| *found == **label as usize).count();
@@ -96,12 +95,11 @@ impl TrainedJudge {
     }
 
     /// One chunk; a shorter one is filled up with zeros.
-    fn verdict(&self, params: Params<Buffer>, images: &[f32]) -> Result<(Verdict<HostArray>, Params<Buffer>)> {
+    fn verdict(&self, params: &Params<Buffer>, images: &[f32]) -> Result<Verdict<HostArray>> {
         let mut filled = HostArray::zeros(self.images.clone());
         filled.as_mut_slice::<f32>().said()?[..images.len()].copy_from_slice(images);
-        let kept = (params, Buffer::from_host(&self.device, &filled).said()?);
-        let verdict = to_host(&self.program.call(None, &kept).said()?).said()?;
-        Ok((verdict, kept.0))
+        let images = Buffer::from_host(&self.device, &filled).said()?;
+        to_host(&self.program.call(None, (by_ref(params), &images)).said()?).said()
     }
 }
 
@@ -140,7 +138,7 @@ fn train(
         let batch = loader.batch_at(step).said()?.swap_remove(0).swap_remove(0);
         let batch = JudgeBatch { images: batch.images, labels: batch.labels };
         let batch = to_device(&batch, device).said()?;
-        state = program.call(state, &batch).said()?.0;
+        state = program.call(state, by_ref(&batch)).said()?.0;
     }
     Ok(to_host(&state).said()?.params)
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use miette::Result;
-use twinflow_array::{HostArray, TensorType as Spec};
+use twinflow_array::{HostArray, TensorType as Spec, by_ref};
 use twinflow_compiler::pjrt::Buffer;
 use twinflow_compiler::{Jit, to_device, to_host};
 use twinflow_graphs::step::{Batch, Metrics, Phase, State, Trainer};
@@ -104,8 +104,8 @@ impl<'a> Engine<'a> {
         let traced = programs::begin_twinflow(self.trainer).said()?;
         let begin = self.devices.compile(traced, self.states.len()).said()?;
         let states = std::mem::take(&mut self.states);
-        let nothing = vec![&None; states.len()];
-        self.states = begin.call_replicas(states, &nothing).said()?;
+        let nothing = vec![None; states.len()];
+        self.states = begin.call_replicas(states, nothing).said()?;
         Ok(())
     }
 
@@ -118,22 +118,16 @@ impl<'a> Engine<'a> {
         let states = std::mem::take(&mut self.states);
         let mut communication = Duration::ZERO;
         let results = match programs {
-            Programs::Fused(step) => {
-                let batches: Vec<&Batch<Buffer>> = batches.iter().collect();
-                step.call_replicas(states, &batches).said()?
-            }
+            Programs::Fused(step) => step.call_replicas(states, batches.iter().map(by_ref).collect()).said()?,
             Programs::Split { gradients, update } => {
-                let kept: Vec<_> = states.into_iter().zip(batches).collect();
-                let references: Vec<_> = kept.iter().collect();
-                let flat = gradients.call_replicas(kept.iter().map(|_| None).collect(), &references).said()?;
+                let kept = states.iter().zip(&batches).map(|(state, batch)| (by_ref(state), by_ref(batch)));
+                let flat = gradients.call_replicas(states.iter().map(|_| None).collect(), kept.collect()).said()?;
                 let mut flat = flat[0].to_host().said()?;
                 let started = Instant::now();
                 self.world.all_reduce_mean(flat.as_mut_slice::<f32>().said()?);
                 communication = started.elapsed();
                 let flat = self.on_every_device(&flat)?;
-                let references: Vec<&Buffer> = flat.iter().collect();
-                let states = kept.into_iter().map(|(state, _)| state).collect();
-                update.call_replicas(states, &references).said()?
+                update.call_replicas(states, flat.iter().collect()).said()?
             }
         };
         let (states, metrics): (Vec<_>, Vec<_>) = results.into_iter().unzip();

@@ -1,6 +1,6 @@
 //! After flow matching one step lands between the points; after TwinFlow, on them, with data or without.
 
-use twinflow_array::{DType, HostArray, TensorType, leaves};
+use twinflow_array::{DType, HostArray, TensorType, by_ref, leaves};
 use twinflow_compiler::{Jit, jit, to_device, to_host};
 use twinflow_graphs::{
     Params,
@@ -57,7 +57,7 @@ fn teacher(trainer: &Trainer, config: &StepConfig) -> State<Buffer> {
     let state = train(trainer, &step(trainer, Phase::FlowMatching), state, 0..config.flow.steps, toy::batch);
     let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin_twinflow(state));
     let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
-    begin.call(state, &Vec::new()).unwrap()
+    begin.call(state, Vec::new()).unwrap()
 }
 
 fn step(trainer: &Trainer, phase: Phase) -> Step {
@@ -76,7 +76,7 @@ fn train(
     let rows = trainer.rows(0, 0);
     steps.fold(state, |state, number| {
         let batch = to_device(&batch(trainer, number, &rows), &client().devices()[0]).unwrap();
-        step.call(state, &batch).unwrap().0
+        step.call(state, by_ref(&batch)).unwrap().0
     })
 }
 
@@ -103,5 +103,5 @@ fn samples(sampler: &Sampler, params: &Params<Buffer>) -> HostArray {
         HostArray::from_slice([2], &[1u32, 2]).unwrap(),
     ];
     let inputs = to_device(&inputs, &client().devices()[0]).unwrap();
-    to_host(&sampler.call(inputs, params).unwrap()).unwrap()
+    to_host(&sampler.call(inputs, by_ref(params)).unwrap()).unwrap()
 }
