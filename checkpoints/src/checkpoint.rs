@@ -145,7 +145,7 @@ impl Checkpoint {
         let mut unused: HashMap<&str, &ArrayEntry> =
             self.arrays.iter().map(|entry| (entry.path.as_str(), entry)).collect();
         let mut expected = Vec::new();
-        like.visit(prefix, &mut |path, ty| expected.push((path, ty)));
+        like.visit(&prefix.into(), &mut |place, ty| expected.push((place.path().clone(), ty)));
         let take = |(array, expected): (ParamPath, &TensorType)| {
             let path = self.path.clone();
             match unused.remove(array.as_str()) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use safetensors::{SafeTensors, tensor::TensorView};
-use twinflow_array::{DType, HostArray, ParamPath, TensorType, Tree, unflatten};
+use twinflow_array::{DType, HostArray, ParamPath, Place, TensorType, Tree, unflatten};
 
 use crate::{CheckpointError, export::safetensors_dtype, stacking::parts};
 
@@ -22,7 +22,7 @@ pub fn import_safetensors<T: Tree<Leaf = TensorType>>(
     let file = SafeTensors::deserialize(&bytes).map_err(refuse)?;
     let mut unused: BTreeSet<&str> = file.names().into_iter().collect();
     let mut expected = Vec::new();
-    like.visit(&ParamPath::root(), &mut |name, ty| expected.push((name, ty)));
+    like.visit(&Place::root(), &mut |place, ty| expected.push((place.path().clone(), ty)));
     let mut arrays = Vec::with_capacity(expected.len());
     for (name, ty) in expected {
         let (names, part) = parts(&name, ty)?;

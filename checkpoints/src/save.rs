@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use twinflow_array::{HostArray, ParamPath, Tree};
+use twinflow_array::{HostArray, ParamPath, Place, Tree};
 
 use crate::{CheckpointError, Metadata, folder, layout, publish::publish, trailer};
 
@@ -21,7 +21,7 @@ impl SaveRequest {
     /// A request for all leaves of `state`, whose arrays are shared, not copied.
     pub fn of_tree<T: Tree<Leaf = HostArray>>(folder: impl Into<PathBuf>, metadata: Metadata, state: &T) -> Self {
         let mut arrays = Vec::new();
-        state.visit(&ParamPath::root(), &mut |path, array| arrays.push((path, array.clone())));
+        state.visit(&Place::root(), &mut |place, array| arrays.push((place.path().clone(), array.clone())));
         SaveRequest { folder: folder.into(), metadata, arrays }
     }
 }

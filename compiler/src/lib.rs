@@ -32,7 +32,8 @@ pub use program::Program;
 pub use random::Key;
 pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{
-    DType, Element, HostArray, Leaf, ParamPath, Shape, TensorType, Tree, by_ref, leaves, map, paths, unflatten,
+    DType, Element, HostArray, Layout, Leaf, ParamPath, Place, Shape, TensorType, Tree, by_ref, leaves, map, paths,
+    unflatten,
 };
 
 /// The door to XLA's plugins: clients, devices, buffers, compile options.

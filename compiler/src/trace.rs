@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use twinflow_array::{DType, HostArray, Leaf, ParamPath, Shape, TensorType, Tree};
+use twinflow_array::{DType, HostArray, Leaf, ParamPath, Place, Shape, TensorType, Tree};
 
 use crate::{
     error::{TraceError, TraceErrorKind, show_location},
@@ -105,21 +105,19 @@ impl Trace {
 
     /// A parameter for each leaf of a tree of types, named by its path below `name`.
     pub fn inputs<'t, T: Tree<Leaf = TensorType>>(&'t self, name: &str, types: &T) -> T::Rebind<Tensor<'t>> {
-        let root = if name.is_empty() { ParamPath::root() } else { ParamPath::from(name) };
-        types.map_leaves(&root, &mut |path, ty| self.input(&path, ty.clone()))
+        types.map_leaves(&Place::new(name), &mut |place, ty| self.input(place.path(), ty.clone()))
     }
 
     /// Makes each leaf a result of the function, named by its path below `name`; returns the types.
     #[track_caller]
     pub fn outputs<'t, T: Tree<Leaf = Tensor<'t>>>(&'t self, name: &str, tree: &T) -> T::Rebind<TensorType> {
-        let root = if name.is_empty() { ParamPath::root() } else { ParamPath::from(name) };
         let location = Location::caller();
-        tree.map_leaves(&root, &mut |path, tensor| {
+        tree.map_leaves(&Place::new(name), &mut |place, tensor| {
             let tensor = self.localize_at(*tensor, location);
             let mut state = self.state.borrow_mut();
             let program = &mut state.graphs[tensor.graph].program;
             program.outputs.push(tensor.value);
-            program.output_names.push(path);
+            program.output_names.push(place.path().clone());
             program.ty(tensor.value).clone()
         })
     }

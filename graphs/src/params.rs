@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use twinflow_array::{HostArray, Leaf, ParamPath, TensorType, Tree, leaves, map, paths, unflatten};
+use twinflow_array::{HostArray, Leaf, ParamPath, Place, TensorType, Tree, leaves, map, unflatten};
 
 use crate::init::Init;
 
-/// The parameters of any network: leaves with their paths, in the order of the network's own typed tree.
+/// The parameters of any network: leaves with their places, in the order of the network's own typed tree.
 ///
 /// A network's own struct of parameters is known only to the network; training states, optimizers and checkpoints see
 /// this type, so that they are the same for every network.
 #[derive(Clone, Debug)]
 pub struct Params<L> {
-    paths: Arc<[ParamPath]>,
+    places: Arc<[Place]>,
     leaves: Vec<L>,
 }
 
 impl<L: Leaf> Params<L> {
     /// The leaves of a typed tree.
     pub fn from_tree<T: Tree<Leaf = L>>(tree: T) -> Self {
-        let paths = paths(&tree).into();
-        let mut leaves = Vec::new();
+        let (mut places, mut leaves) = (Vec::new(), Vec::new());
+        tree.visit(&Place::root(), &mut |place, _| places.push(place.clone()));
         tree.into_leaves(&mut leaves);
-        Params { paths, leaves }
+        Params { places: places.into(), leaves }
     }
 
     /// A typed tree of the structure of `like`, which must be what these parameters were made from.
@@ -38,9 +38,14 @@ impl<L: Leaf> Params<L> {
         &self.leaves
     }
 
-    /// The paths in order.
-    pub fn paths(&self) -> &[ParamPath] {
-        &self.paths
+    /// Paths in this program, names and layouts in others, in order.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Names in this program, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &ParamPath> {
+        self.places.iter().map(Place::path)
     }
 
     /// The same parameters with other leaves, given in order, as many as there are.
@@ -55,7 +60,7 @@ impl<L: Leaf> Params<L> {
     pub fn zip_map<M: Leaf, N: Leaf>(&self, other: &Params<M>, mut f: impl FnMut(&L, &M) -> N) -> Params<N> {
         assert_eq!(self.leaves.len(), other.leaves.len(), "parameters of different networks");
         let leaves = self.leaves.iter().zip(&other.leaves).map(|(a, b)| f(a, b)).collect();
-        Params { paths: self.paths.clone(), leaves }
+        Params { places: self.places.clone(), leaves }
     }
 }
 
@@ -67,7 +72,7 @@ impl Params<Init> {
 
     /// The parameters' first values: a function of the seed and each parameter's path alone.
     pub fn sample(&self, seed: u64) -> Params<HostArray> {
-        map(self, |path, init| init.sample(seed, &path))
+        map(self, |place, init| init.sample(seed, place.path()))
     }
 }
 
@@ -82,13 +87,13 @@ impl<L: Leaf> Tree for Params<L> {
     type Leaf = L;
     type Rebind<M: Leaf> = Params<M>;
 
-    fn visit<'a>(&'a self, path: &ParamPath, f: &mut dyn FnMut(ParamPath, &'a L)) {
-        self.paths.iter().zip(&self.leaves).for_each(|(own, leaf)| f(path.join(own), leaf));
+    fn visit<'a>(&'a self, place: &Place, f: &mut dyn FnMut(&Place, &'a L)) {
+        self.places.iter().zip(&self.leaves).for_each(|(own, leaf)| f(&place.join(own), leaf));
     }
 
-    fn map_leaves<M: Leaf>(&self, path: &ParamPath, f: &mut dyn FnMut(ParamPath, &L) -> M) -> Params<M> {
-        let leaves = self.paths.iter().zip(&self.leaves).map(|(own, leaf)| f(path.join(own), leaf)).collect();
-        Params { paths: self.paths.clone(), leaves }
+    fn map_leaves<M: Leaf>(&self, place: &Place, f: &mut dyn FnMut(&Place, &L) -> M) -> Params<M> {
+        let leaves = self.places.iter().zip(&self.leaves).map(|(own, leaf)| f(&place.join(own), leaf)).collect();
+        Params { places: self.places.clone(), leaves }
     }
 
     fn into_leaves(self, out: &mut Vec<L>) {

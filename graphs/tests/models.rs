@@ -107,8 +107,8 @@ fn the_tutorials_unet_has_its_size() {
     let network = ModelConfig::Unet(UnetConfig::default()).build(input).unwrap();
     let spec = network.parameters().spec();
     let mut sizes = std::collections::BTreeMap::<String, usize>::new();
-    spec.visit(&Default::default(), &mut |path, ty| {
-        let part = path.as_str().split('/').next().unwrap_or_default().to_owned();
+    spec.visit(&Default::default(), &mut |place, ty| {
+        let part = place.path().as_str().split('/').next().unwrap_or_default().to_owned();
         *sizes.entry(part).or_default() += ty.shape.elements();
     });
     // 3 x 3 from 1 and 4 x 4; 3 x 3 to 128 and 4 x 4.

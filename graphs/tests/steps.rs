@@ -143,9 +143,9 @@ fn gradients_reach_every_parameter() {
         let trainer = Trainer::new(config.clone()).unwrap();
         let flat = flat_gradients(&config, Phase::TwinFlow);
         let mut start = 0;
-        trainer.parameter_spec().visit(&Default::default(), &mut |path, ty| {
+        trainer.parameter_spec().visit(&Default::default(), &mut |place, ty| {
             let end = start + ty.shape.elements();
-            assert!(flat[start..end].iter().any(|v| *v != 0.0), "{path} has no gradient");
+            assert!(flat[start..end].iter().any(|v| *v != 0.0), "{} has no gradient", place.path());
             start = end;
         });
     }

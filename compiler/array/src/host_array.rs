@@ -6,9 +6,9 @@ use bytemuck::{Pod, Zeroable};
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use crate::{DType, Element, Shape, TensorType};
+use crate::{DType, Element, Layout, ParamPath, Shape, TensorType};
 
-/// 64 bytes on a 64-byte border: PJRT takes host memory without a copy only from such borders (FACTS: zero-copy).
+/// 64 bytes on a 64-byte border: PJRT takes host memory without a copy only from such borders.
 #[derive(Clone, Copy, Zeroable, Pod)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
@@ -20,7 +20,7 @@ pub struct HostArray {
     lines: Arc<Vec<Line>>,
 }
 
-/// Data that do not fit the array they are meant for.
+/// Data that do not fit what they are meant for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The number of elements differs from the shape's.
@@ -38,6 +38,24 @@ pub enum ArrayError {
         expected: DType,
         /// The type held.
         actual: DType,
+    },
+    /// Too few or too many dims for a layout.
+    #[error("{ty} is not {layout}")]
+    Layout {
+        /// The layout asked for.
+        layout: Layout,
+        /// The type given.
+        ty: TensorType,
+    },
+    /// A leaf that other programs cannot hold as its place says.
+    #[error("'{path}' is {ty}: {rule}")]
+    Place {
+        /// The leaf.
+        path: ParamPath,
+        /// Its type.
+        ty: TensorType,
+        /// What does not hold.
+        rule: String,
     },
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Where a leaf sits in a tree: `blocks/*/attn/qkv/weight`.
 ///
-/// One path names a parameter in HDF5 files, errors, StableHLO locations and weight-decay masks. `*` marks a stacked
-/// dim (DESIGN.md 6): the first dim of that parameter runs over the layers.
+/// One path names a parameter in HDF5 files, errors, StableHLO locations and rules. A segment `*` marks a stacked dim:
+/// the first dim of that parameter runs over the layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamPath(String);
 
@@ -15,17 +15,22 @@ impl ParamPath {
         ParamPath::default()
     }
 
-    /// This path with one more segment.
-    pub fn join(&self, segment: impl fmt::Display) -> Self {
-        if self.0.is_empty() { ParamPath(segment.to_string()) } else { ParamPath(format!("{}/{segment}", self.0)) }
+    /// This path with more segments, separated by `/`; with none, if there are none.
+    pub fn join(&self, segments: impl fmt::Display) -> Self {
+        let segments = segments.to_string();
+        match (self.0.is_empty(), segments.is_empty()) {
+            (true, _) => ParamPath(segments),
+            (_, true) => self.clone(),
+            _ => ParamPath(format!("{}/{segments}", self.0)),
+        }
     }
 
-    /// The text, segments separated by `/`.
+    /// Segments separated by `/`; empty for the root.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last segment: `weight`.
+    /// The last segment, as `weight`.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{DType, Shape};
 
-/// Element type and shape of a tensor. As a tree leaf it is the specification of a parameter ("Spec" in DESIGN.md).
+/// Element type and shape of a tensor. As a tree leaf it is the specification of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorType {
     /// Element type.

@@ -10,8 +10,8 @@ use syn::{
 
 /// Implements `Tree` for `struct Name<L> { .. }`, where `L` is the leaf type.
 ///
-/// Fields whose type mentions `L` are children; the others are copied by `Clone`. `#[tree(name = "..")]` on a field
-/// sets its path segment, which otherwise is its name.
+/// Fields whose type mentions `L` are children; the others are copied by `Clone`. The attributes `#[tree(name = "..")]`,
+/// `#[tree(external = "..")]` and `#[tree(layout = "..")]` on a field are those of `twinflow_array::Tree`.
 #[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: TokenStream) -> TokenStream {
     expand(&parse_macro_input!(input as DeriveInput)).unwrap_or_else(Error::into_compile_error).into()
@@ -26,14 +26,14 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
         .map(|(i, field)| Child::new(i, field, leaf))
         .collect::<syn::Result<Vec<_>>>()?;
     let children: Vec<&Child> = fields.iter().filter(|field| field.is_child).collect();
-    let visits = children.iter().map(|Child { member, segment, .. }| {
+    let visits = children.iter().map(|Child { member, place, .. }| {
         quote! {
-            ::twinflow_array::Tree::visit(&self.#member, &path.join(#segment), f);
+            ::twinflow_array::Tree::visit(&self.#member, &place.join(&#place), f);
         }
     });
-    let maps = fields.iter().map(|Child { member, segment, is_child, .. }| {
+    let maps = fields.iter().map(|Child { member, place, is_child }| {
         if *is_child {
-            quote! { #member: ::twinflow_array::Tree::map_leaves(&self.#member, &path.join(#segment), f), }
+            quote! { #member: ::twinflow_array::Tree::map_leaves(&self.#member, &place.join(&#place), f), }
         } else {
             quote! { #member: ::core::clone::Clone::clone(&self.#member), }
         }
@@ -50,16 +50,16 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
 
             fn visit<'tree>(
                 &'tree self,
-                path: &::twinflow_array::ParamPath,
-                f: &mut dyn FnMut(::twinflow_array::ParamPath, &'tree #leaf),
+                place: &::twinflow_array::Place,
+                f: &mut dyn FnMut(&::twinflow_array::Place, &'tree #leaf),
             ) {
                 #(#visits)*
             }
 
             fn map_leaves<TreeLeaf: ::twinflow_array::Leaf>(
                 &self,
-                path: &::twinflow_array::ParamPath,
-                f: &mut dyn FnMut(::twinflow_array::ParamPath, &#leaf) -> TreeLeaf,
+                place: &::twinflow_array::Place,
+                f: &mut dyn FnMut(&::twinflow_array::Place, &#leaf) -> TreeLeaf,
             ) -> #name<TreeLeaf> {
                 #name { #(#maps)* }
             }
@@ -74,25 +74,53 @@ fn expand(input: &DeriveInput) -> syn::Result<Tokens> {
 /// One field and what the tree does with it.
 struct Child {
     member: Member,
-    segment: String,
+    /// The expression of its `Place` below the struct's.
+    place: Tokens,
     is_child: bool,
 }
 
 impl Child {
     fn new(index: usize, field: &Field, leaf: &Ident) -> syn::Result<Self> {
         let member = field.ident.clone().map_or(Member::Unnamed(index.into()), Member::Named);
-        let mut segment = field.ident.as_ref().map_or(index.to_string(), Ident::to_string);
+        let mut name = field.ident.as_ref().map_or(index.to_string(), Ident::to_string);
+        let mut changes = Tokens::new();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("tree")) {
             attribute.parse_nested_meta(|meta| {
-                if !meta.path.is_ident("name") {
-                    return Err(meta.error("expected `name = \"..\"`"));
+                let known = ["name", "external", "layout"].into_iter().find(|known| meta.path.is_ident(known));
+                let Some(known) = known else {
+                    return Err(meta.error("expected `name = \"..\"`, `external = \"..\"` or `layout = \"..\"`"));
+                };
+                let text = meta.value()?.parse::<LitStr>()?;
+                match known {
+                    "name" => name = text.value(),
+                    "external" => changes.extend(external(&text)?),
+                    _ => changes.extend(layout(&text)?),
                 }
-                segment = meta.value()?.parse::<LitStr>()?.value();
                 Ok(())
             })?;
         }
-        Ok(Child { member, segment, is_child: mentions(&field.ty, leaf) })
+        let place = quote! { ::twinflow_array::Place::new(#name) #changes };
+        Ok(Child { member, place, is_child: mentions(&field.ty, leaf) })
     }
+}
+
+fn external(text: &LitStr) -> syn::Result<Tokens> {
+    let names = text.value();
+    let whole = |name: &str| name.split('.').all(|segment| !segment.is_empty());
+    if !names.is_empty() && !names.split('+').all(whole) {
+        return Err(Error::new(text.span(), "expected segments separated by `.`, names of a join separated by `+`"));
+    }
+    Ok(quote! { .with_external(#names) })
+}
+
+fn layout(text: &LitStr) -> syn::Result<Tokens> {
+    let layout = match text.value().as_str() {
+        "linear" => quote! { Linear },
+        "conv" => quote! { Conv },
+        "conv_transpose" => quote! { ConvTranspose },
+        _ => return Err(Error::new(text.span(), "expected `linear`, `conv` or `conv_transpose`")),
+    };
+    Ok(quote! { .with_layout(::twinflow_array::Layout::#layout) })
 }
 
 fn leaf_parameter(input: &DeriveInput) -> syn::Result<&Ident> {

@@ -11,7 +11,7 @@ pub(crate) use forward::pushforward;
 pub(crate) use reverse::backward;
 pub use reverse::{Pullback, grad, value_and_grad, vjp};
 
-use twinflow_array::{Leaf, ParamPath, Tree};
+use twinflow_array::{Leaf, Place, Tree};
 
 use crate::trace::{Tensor, Trace};
 
@@ -21,7 +21,7 @@ use crate::trace::{Tensor, Trace};
 /// If the tree holds no tensor: there is nothing to derive for.
 fn trace_of<'t, A: Tree<Leaf = Tensor<'t>>>(tree: &A) -> &'t Trace {
     let mut trace = None;
-    tree.visit(&ParamPath::root(), &mut |_, tensor| trace = Some(tensor.trace()));
+    tree.visit(&Place::root(), &mut |_, tensor| trace = Some(tensor.trace()));
     trace.expect("derivatives are taken for at least one tensor")
 }
 

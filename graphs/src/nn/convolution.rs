@@ -9,6 +9,7 @@ use crate::init::Init;
 #[derive(Clone, Debug, Tree)]
 pub struct Conv2d<L> {
     /// HWIO.
+    #[tree(layout = "conv")]
     pub weight: L,
     /// `[out]`.
     pub bias: L,
@@ -20,6 +21,7 @@ pub struct Conv2d<L> {
 #[derive(Clone, Debug, Tree)]
 pub struct ConvTranspose2d<L> {
     /// HWIO; not flipped, so that PyTorch's weights must be reversed along H and W.
+    #[tree(layout = "conv_transpose")]
     pub weight: L,
     /// `[out]`.
     pub bias: L,

@@ -9,6 +9,7 @@ use crate::init::Init;
 #[derive(Clone, Debug, Tree)]
 pub struct Linear<L> {
     /// `[in, out]`.
+    #[tree(layout = "linear")]
     pub weight: L,
     /// `[out]`.
     pub bias: Option<L>,

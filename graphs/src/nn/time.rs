@@ -80,7 +80,9 @@ impl TwoTimes<Init> {
         let time = TimeEmbedding::new(width);
         let target_time = match join {
             TargetTime::Embedding => time.clone(),
-            TargetTime::Difference => map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf))),
+            TargetTime::Difference => {
+                map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path())))
+            }
         };
         TwoTimes { time, target_time, join }
     }

@@ -81,11 +81,13 @@ impl Optimizer {
         let scalars = StepScalars::new(&self.config, updates, self.config.learning_rate_at(step, self.steps));
         let grad_norm = global_norm(gradients);
         let clipped = self.clip(gradients, grad_norm);
-        let updated: Vec<Updated<'t>> = (0..params.leaves().len())
-            .map(|i| {
+        let updated: Vec<Updated<'t>> = params
+            .paths()
+            .enumerate()
+            .map(|(i, path)| {
                 let second = state.second.as_ref().map(|second| second.leaves()[i]);
                 let old = Updated { param: params.leaves()[i], first: state.first.leaves()[i], second };
-                let decay = self.weight_decay(&params.paths()[i]);
+                let decay = self.weight_decay(path);
                 rule::update(&self.config, &scalars, old, clipped.leaves()[i], decay)
             })
             .collect();

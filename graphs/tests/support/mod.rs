@@ -1,7 +1,7 @@
 //! Running traced functions by the reference interpreter: in f64, without a plugin.
 
 use ndarray::ArrayD;
-use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves, map, unflatten};
+use twinflow_array::{HostArray, TensorType, Tree, leaves, map, unflatten};
 use twinflow_compiler::{Tensor, Trace, interpreter::interpret, trace};
 
 /// The outputs of `f` for these inputs. `f` gets the trace as well: it names the lifetime of the tensors.
@@ -21,8 +21,7 @@ pub fn run_unrounded<T: Tree<Leaf = HostArray>>(
     f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
 ) -> Vec<ArrayD<f64>> {
     let (program, _) = trace(|trace| {
-        let root = ParamPath::root();
-        let inputs = like.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
+        let inputs = map(like, |place, array| trace.input(place.path(), array.ty().clone()));
         trace.outputs("", &f(trace, inputs))
     })
     .unwrap_or_else(|error| panic!("{error}"));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use twinflow_array::{HostArray, ParamPath, TensorType, Tree};
+use twinflow_array::{HostArray, ParamPath, Place, TensorType, Tree};
 use twinflow_checkpoints::{Checkpoint, CheckpointError, Metadata, save_as};
 use twinflow_data::DatasetInfo;
 use twinflow_graphs::{
@@ -61,7 +61,7 @@ impl JudgeFile {
             created: Metadata::now(),
         };
         let mut arrays = Vec::new();
-        params.visit(&ParamPath::root(), &mut |path, array| arrays.push((path, array.clone())));
+        params.visit(&Place::root(), &mut |place, array| arrays.push((place.path().clone(), array.clone())));
         if let Err(error) = save_as(&self.path, &metadata, &arrays) {
             tracing::warn!("the judge is not kept for the next evaluation: {error}");
         }

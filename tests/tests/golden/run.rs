@@ -1,6 +1,6 @@
 //! Running traced functions on XLA.
 
-use twinflow_array::{HostArray, ParamPath, Tree, leaves};
+use twinflow_array::{HostArray, Tree, leaves, map};
 use twinflow_compiler::{Tensor, Trace, trace};
 use twinflow_pjrt::{Arg, Buffer, Executable};
 use twinflow_tests::xla;
@@ -16,8 +16,7 @@ impl Compiled {
         f: impl for<'t> FnOnce(&'t Trace, T::Rebind<Tensor<'t>>) -> Vec<Tensor<'t>>,
     ) -> Self {
         let traced = trace(|trace| {
-            let root = ParamPath::root();
-            let inputs = inputs.map_leaves(&root, &mut |path, array| trace.input(&path, array.ty().clone()));
+            let inputs = map(inputs, |place, array| trace.input(place.path(), array.ty().clone()));
             trace.outputs("", &f(trace, inputs));
         });
         let (program, ()) = traced.unwrap_or_else(|error| panic!("{error}"));
