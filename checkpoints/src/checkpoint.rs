@@ -104,22 +104,6 @@ impl Checkpoint {
         self.arrays.iter().map(|entry| Ok((entry.path.clone(), self.read_entry(entry)?))).collect()
     }
 
-    /// Reads the arrays of a group, in order, with their names below it.
-    ///
-    /// # Errors
-    /// [`CheckpointError::NoGroup`] if there is none of that name, [`CheckpointError::Checksum`] if an array is damaged.
-    pub fn read_group(&self, group: &str) -> Result<Vec<(ParamPath, HostArray)>, CheckpointError> {
-        let prefix = format!("{group}/");
-        let inside = self.arrays.iter().filter_map(|entry| Some((entry.path.as_str().strip_prefix(&prefix)?, entry)));
-        let arrays: Vec<_> =
-            inside.map(|(name, entry)| Ok((name.into(), self.read_entry(entry)?))).collect::<Result<_, _>>()?;
-        if arrays.is_empty() {
-            let (path, group, known) = (self.path.clone(), group.to_owned(), self.groups());
-            return Err(CheckpointError::NoGroup { path, group, known });
-        }
-        Ok(arrays)
-    }
-
     /// Reads the arrays at and below `prefix` into the structure of `like`, whose leaves are the types expected.
     /// The root as prefix restores a whole state; `ema` only those weights.
     ///
@@ -136,7 +120,19 @@ impl Checkpoint {
         Ok(unflatten(like, arrays))
     }
 
-    /// The entries for the leaves of `like`, in its order.
+    /// The entries of a group for the leaves of `like`, in its order.
+    pub(crate) fn group_like<T: Tree<Leaf = TensorType>>(
+        &self,
+        group: &str,
+        like: &T,
+    ) -> Result<Vec<&ArrayEntry>, CheckpointError> {
+        let known = self.groups();
+        if !known.iter().any(|known| known == group) {
+            return Err(CheckpointError::NoGroup { path: self.path.clone(), group: group.to_owned(), known });
+        }
+        self.matching(like, &group.into())
+    }
+
     fn matching<T: Tree<Leaf = TensorType>>(
         &self,
         like: &T,
@@ -172,7 +168,7 @@ impl Checkpoint {
         trailer::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
     }
 
-    fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {
+    pub(crate) fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {
         layout::read_array(&self.file, &self.path, entry)
     }
 }

@@ -2,8 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use twinflow_array::{DType, ParamPath, TensorType};
+use twinflow_array::{ArrayError, DType, ParamPath, TensorType};
 use twinflow_hdf5::Cause;
+
+use crate::Misfit;
 
 /// A checkpoint that cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +98,12 @@ pub enum CheckpointError {
     /// Weights can only be exported in a floating-point type.
     #[error("cannot export weights as {dtype}: choose f16, bf16, f32 or f64")]
     CastToNonFloat { dtype: DType },
-    /// A `*` in a name stands for the array's first dim, but there is none.
-    #[error("'{array}' is {ty}: it has no dim for each '*' of its name")]
-    Unstackable { array: ParamPath, ty: TensorType },
-    /// A safetensors file has an element type that this program lacks.
-    #[error("{}: '{array}' has the element type {found:?}, which this program lacks", path.display())]
-    ForeignDType { path: PathBuf, array: ParamPath, found: safetensors::Dtype },
+    /// A leaf whose dims do not fit its name or layout in other programs.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// Weights of another model, or under other names.
+    #[error("{} does not hold this model's weights:{}", path.display(), lines(misfits))]
+    Unfit { path: PathBuf, misfits: Vec<Misfit> },
     /// The safetensors library refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Safetensors { action: &'static str, path: PathBuf, source: safetensors::SafeTensorError },
@@ -124,4 +126,9 @@ impl CheckpointError {
         let path = path.into();
         move |source| CheckpointError::Hdf5 { action, path, source }
     }
+}
+
+/// Each on a line of its own.
+fn lines(misfits: &[Misfit]) -> String {
+    misfits.iter().map(|misfit| format!("\n  it {misfit}")).collect()
 }

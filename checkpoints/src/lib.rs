@@ -28,7 +28,6 @@ mod metadata;
 mod publish;
 mod retention;
 mod save;
-mod stacking;
 mod trailer;
 mod verify;
 
@@ -36,7 +35,7 @@ pub use checkpoint::{ArrayEntry, Checkpoint};
 pub use error::CheckpointError;
 pub use export::{ExportOptions, ExportSummary, Format, export};
 pub use folder::{list, newest_valid, resolve};
-pub use import::import_safetensors;
+pub use import::{Misfit, import_safetensors};
 pub use info::{GroupSummary, Info};
 pub use metadata::{Metadata, SCHEMA, SCHEMA_VERSION};
 pub use retention::Retention;

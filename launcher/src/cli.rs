@@ -274,7 +274,7 @@ pub enum CheckpointCommand {
 pub struct ExportArgs {
     /// A checkpoint file, or a folder of them: then the newest valid one
     pub checkpoint: PathBuf,
-    /// Where to: .safetensors or .h5
+    /// Where to: .safetensors (names and layouts of PyTorch modules) or .h5 (those of this program)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Which weights

@@ -4,10 +4,14 @@ use std::path::Path;
 
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
+use twinflow_graphs::step::Trainer;
 
 use super::print_line;
-use crate::cli::{CheckpointCommand, ExportArgs};
-use crate::said::Said;
+use crate::{
+    cli::{CheckpointCommand, ExportArgs},
+    config::Config,
+    said::Said,
+};
 
 /// Runs `checkpoint`.
 ///
@@ -66,6 +70,14 @@ fn verify(path: &Path) -> Result<()> {
     }
 }
 
+/// What the checkpoint's config describes, on one device: the devices' share of the batch is training's concern.
+fn trainer(checkpoint: &Checkpoint) -> Result<Trainer> {
+    let name = format!("the config in {}", checkpoint.path().display());
+    let mut config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
+    config.device.devices = 1;
+    Ok(config.trainer(1)?)
+}
+
 fn export(args: &ExportArgs) -> Result<()> {
     let format = match args.out.extension().and_then(|extension| extension.to_str()) {
         Some("safetensors") => Format::Safetensors,
@@ -73,6 +85,8 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
-    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).said()?;
+    let checkpoint = open(&args.checkpoint)?;
+    let parameters = trainer(&checkpoint)?.parameter_spec();
+    let summary = checkpoints::export(&checkpoint, &parameters, &args.out, &options).said()?;
     print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }
