@@ -9,6 +9,7 @@ use crate::{init::Init, nn::time::frequencies};
 #[derive(Clone, Debug, Tree)]
 pub struct ClassEmbedding<L> {
     /// `[classes + 1, width]`.
+    #[tree(external = "weight")]
     pub table: L,
 }
 
