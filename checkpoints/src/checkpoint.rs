@@ -7,15 +7,15 @@ use std::{
 };
 
 use twinflow_array::{HostArray, ParamPath, TensorType, Tree, unflatten};
+use twinflow_hdf5::without_locks;
 
-use crate::{CheckpointError, Metadata, layout, seal, seal::Extent};
+use crate::{CheckpointError, Metadata, layout, trailer, trailer::Extent};
 
-/// One array of a checkpoint: its name and type, without its data.
+/// One array of a checkpoint, without its data.
 #[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct ArrayEntry {
-    /// Its name.
     pub path: ParamPath,
-    /// Its type.
     pub ty: TensorType,
     /// CRC-32 of its bytes, as written.
     pub checksum: u32,
@@ -23,7 +23,6 @@ pub struct ArrayEntry {
 }
 
 impl ArrayEntry {
-    /// Compares the checksum of what was read.
     pub(crate) fn check(&self, path: &Path, computed: u32) -> Result<(), CheckpointError> {
         let (array, stored) = (self.path.clone(), self.checksum);
         if stored == computed {
@@ -52,15 +51,15 @@ impl Checkpoint {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let file = fs::File::open(path).map_err(CheckpointError::io("open", path))?;
-        seal::check(&file, path)?;
+        trailer::check(&file, path)?;
         hdf5_metno::silence_errors(true);
-        let hdf5 = hdf5_metno::File::open(path).map_err(CheckpointError::hdf5("open", path))?;
+        let hdf5 = without_locks().open(path).map_err(CheckpointError::hdf5("open", path))?;
         let metadata = Metadata::read(&hdf5, path)?;
         let arrays = layout::read_entries(&hdf5, path)?;
         Ok(Checkpoint { path: path.into(), file, metadata, arrays })
     }
 
-    /// The file.
+    /// As it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -105,22 +104,6 @@ impl Checkpoint {
         self.arrays.iter().map(|entry| Ok((entry.path.clone(), self.read_entry(entry)?))).collect()
     }
 
-    /// Reads the arrays of a group, in order, with their names below it.
-    ///
-    /// # Errors
-    /// [`CheckpointError::NoGroup`] if there is none of that name, [`CheckpointError::Checksum`] if an array is damaged.
-    pub fn read_group(&self, group: &str) -> Result<Vec<(ParamPath, HostArray)>, CheckpointError> {
-        let prefix = format!("{group}/");
-        let inside = self.arrays.iter().filter_map(|entry| Some((entry.path.as_str().strip_prefix(&prefix)?, entry)));
-        let arrays: Vec<_> =
-            inside.map(|(name, entry)| Ok((name.into(), self.read_entry(entry)?))).collect::<Result<_, _>>()?;
-        if arrays.is_empty() {
-            let (path, group, known) = (self.path.clone(), group.to_owned(), self.groups());
-            return Err(CheckpointError::NoGroup { path, group, known });
-        }
-        Ok(arrays)
-    }
-
     /// Reads the arrays at and below `prefix` into the structure of `like`, whose leaves are the types expected.
     /// The root as prefix restores a whole state; `ema` only those weights.
     ///
@@ -137,7 +120,19 @@ impl Checkpoint {
         Ok(unflatten(like, arrays))
     }
 
-    /// The entries for the leaves of `like`, in its order.
+    /// The entries of a group for the leaves of `like`, in its order.
+    pub(crate) fn group_like<T: Tree<Leaf = TensorType>>(
+        &self,
+        group: &str,
+        like: &T,
+    ) -> Result<Vec<&ArrayEntry>, CheckpointError> {
+        let known = self.groups();
+        if !known.iter().any(|known| known == group) {
+            return Err(CheckpointError::NoGroup { path: self.path.clone(), group: group.to_owned(), known });
+        }
+        self.matching(like, &group.into())
+    }
+
     fn matching<T: Tree<Leaf = TensorType>>(
         &self,
         like: &T,
@@ -170,15 +165,14 @@ impl Checkpoint {
 
     /// CRC-32 of an array's data as they are in the file now.
     pub(crate) fn checksum(&self, entry: &ArrayEntry) -> Result<u32, CheckpointError> {
-        seal::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
+        trailer::checksum_of(&self.file, entry.extent).map_err(CheckpointError::io("read", &self.path))
     }
 
-    fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {
+    pub(crate) fn read_entry(&self, entry: &ArrayEntry) -> Result<HostArray, CheckpointError> {
         layout::read_array(&self.file, &self.path, entry)
     }
 }
 
-/// The first segment of a name.
 pub(crate) fn top_level(path: &ParamPath) -> &str {
     path.as_str().split('/').next().unwrap_or_default()
 }

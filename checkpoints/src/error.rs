@@ -2,246 +2,119 @@
 
 use std::{io, path::PathBuf};
 
-use twinflow_array::{DType, ParamPath, TensorType};
+use twinflow_array::{ArrayError, DType, ParamPath, TensorType};
+use twinflow_hdf5::Cause;
+
+use crate::Misfit;
 
 /// A checkpoint that cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each message says what its fields are")]
 pub enum CheckpointError {
     /// The file system refused.
     #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     /// The disk, or the user's quota, is full.
     #[error(
         "cannot write {}: no space left ({needed} bytes needed, {} free); earlier checkpoints are untouched: free some \
          space, keep fewer checkpoints or save elsewhere",
         path.display(), available.map_or("an unknown number".to_owned(), |bytes| bytes.to_string())
     )]
-    DiskFull {
-        /// The file that was being written.
-        path: PathBuf,
-        /// Bytes that the whole file takes.
-        needed: u64,
-        /// Bytes free for this user, when the system tells.
-        available: Option<u64>,
-    },
+    DiskFull { path: PathBuf, needed: u64, available: Option<u64> },
     /// libhdf5 refused.
-    #[error("HDF5 cannot {action} {}: {source}", path.display())]
-    Hdf5 {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// libhdf5's reason.
-        source: hdf5_metno::Error,
-    },
+    #[error("cannot {action} {}: {}", path.display(), Cause::of(source))]
+    Hdf5 { action: &'static str, path: PathBuf, source: hdf5_metno::Error },
     /// No trailer: cut short, changed by another program, or no checkpoint at all.
     #[error(
-        "{} is not a complete checkpoint: it does not end in a checkpoint's seal (cut short, changed by another \
+        "{} is not a complete checkpoint: it does not end in a checkpoint's trailer (cut short, changed by another \
          program, or another kind of file)",
         path.display()
     )]
-    NoSeal {
-        /// The file.
-        path: PathBuf,
-    },
+    NoTrailer { path: PathBuf },
     /// The trailer, or the HDF5 structure that it guards, has changed.
     #[error(
         "{} is damaged in its {part}: checksum {computed:08x}, written as {stored:08x}; use another checkpoint",
         path.display()
     )]
-    Structure {
-        /// The file.
-        path: PathBuf,
-        /// `seal` or `HDF5 structure`.
-        part: &'static str,
-        /// The checksum in the file.
-        stored: u32,
-        /// The checksum of the bytes in the file.
-        computed: u32,
-    },
+    Structure { path: PathBuf, part: &'static str, stored: u32, computed: u32 },
     /// An array's data have changed.
     #[error(
         "{} is damaged: '{array}' has checksum {computed:08x}, written as {stored:08x}; use another checkpoint",
         path.display()
     )]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The damaged array.
-        array: ParamPath,
-        /// The checksum in the file.
-        stored: u32,
-        /// The checksum of the data in the file.
-        computed: u32,
-    },
-    /// The file is sealed but says that it is something else.
+    Checksum { path: PathBuf, array: ParamPath, stored: u32, computed: u32 },
+    /// The trailer is right but the file says that it is something else.
     #[error("{} holds '{found}', not '{}'", path.display(), crate::SCHEMA)]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The schema that the file names.
-        found: String,
-    },
+    Schema { path: PathBuf, found: String },
     /// Written by a newer program.
     #[error(
         "{} has schema version {found}, this program reads up to {}: use a newer program",
         path.display(), crate::SCHEMA_VERSION
     )]
-    SchemaVersion {
-        /// The file.
-        path: PathBuf,
-        /// The version that the file names.
-        found: u32,
-    },
+    SchemaVersion { path: PathBuf, found: u32 },
     /// A dataset says that it holds an element type that this program does not know.
     #[error("{}: '{array}': {source}", path.display())]
-    UnknownDType {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: ParamPath,
-        /// The name found.
-        source: twinflow_array::UnknownDType,
-    },
+    UnknownDType { path: PathBuf, array: ParamPath, source: twinflow_array::UnknownDType },
     /// A name that HDF5 cannot hold.
     #[error("'{array}' cannot name an array: segments must not be empty, '.', '..' or hold a zero byte")]
-    BadName {
-        /// The name.
-        array: ParamPath,
-    },
+    BadName { array: ParamPath },
     /// Two arrays of one name, or one below the name of another.
     #[error("'{array}' is named twice, or lies inside another array")]
-    NameTaken {
-        /// The name.
-        array: ParamPath,
-    },
+    NameTaken { array: ParamPath },
     /// A text that HDF5 cannot hold.
     #[error("the metadata field '{field}' holds a zero byte")]
-    ZeroByte {
-        /// The field of [`crate::Metadata`].
-        field: &'static str,
-    },
+    ZeroByte { field: &'static str },
     /// A parameter with another type than the model's: the first in the model's order.
     #[error(
         "{} has {array} {found}, this model needs {array} {expected}: use the config that it was written with, or \
          start a new run",
         path.display()
     )]
-    TypeMismatch {
-        /// The file.
-        path: PathBuf,
-        /// The parameter.
-        array: ParamPath,
-        /// The type in the file.
-        found: TensorType,
-        /// The type that the model needs.
-        expected: TensorType,
-    },
+    TypeMismatch { path: PathBuf, array: ParamPath, found: TensorType, expected: TensorType },
     /// The model has a parameter that the file lacks: the first in the model's order.
     #[error(
         "{} lacks {array}, which this model needs as {expected}: use the config that it was written with, or start a \
          new run",
         path.display()
     )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The parameter.
-        array: ParamPath,
-        /// The type that the model needs.
-        expected: TensorType,
-    },
+    Missing { path: PathBuf, array: ParamPath, expected: TensorType },
     /// The file has a parameter that the model lacks: the first in the file's order.
     #[error(
         "{} has {array} {found}, which this model lacks: use the config that it was written with, or start a new run",
         path.display()
     )]
-    Extra {
-        /// The file.
-        path: PathBuf,
-        /// The parameter.
-        array: ParamPath,
-        /// The type in the file.
-        found: TensorType,
-    },
+    Extra { path: PathBuf, array: ParamPath, found: TensorType },
     /// Asked for an array that the file does not have.
     #[error("{} has no array '{array}'", path.display())]
-    NoArray {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        array: ParamPath,
-    },
+    NoArray { path: PathBuf, array: ParamPath },
     /// Asked for a group that the file does not have.
     #[error("{} has no group '{group}' (it has: {})", path.display(), known.join(", "))]
-    NoGroup {
-        /// The file.
-        path: PathBuf,
-        /// The group.
-        group: String,
-        /// The groups of the file.
-        known: Vec<String>,
-    },
+    NoGroup { path: PathBuf, group: String, known: Vec<String> },
     /// No checkpoint where one was expected.
     #[error("no checkpoint in {}: give a checkpoint file, a folder of step-*.h5 files or a run folder", path.display())]
-    NoCheckpoint {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Every checkpoint of a folder is damaged.
-    #[error("all {count} checkpoints in {} are damaged; the newest: {newest}", path.display())]
-    AllDamaged {
-        /// The folder.
-        path: PathBuf,
-        /// How many were tried.
-        count: usize,
-        /// What is wrong with the newest.
-        newest: Box<CheckpointError>,
-    },
+    NoCheckpoint { path: PathBuf },
+    #[error("all {count} checkpoints in {} are unusable; the newest: {newest}", path.display())]
+    NoneUsable { path: PathBuf, count: usize, newest: Box<CheckpointError> },
     /// Weights can only be exported in a floating-point type.
     #[error("cannot export weights as {dtype}: choose f16, bf16, f32 or f64")]
-    CastToNonFloat {
-        /// The type asked for.
-        dtype: DType,
-    },
-    /// A `*` in a name stands for the array's first dim, but there is none.
-    #[error("'{array}' is {ty}: it has no dim for each '*' of its name")]
-    Unstackable {
-        /// The array.
-        array: ParamPath,
-        /// Its type.
-        ty: TensorType,
-    },
-    /// A safetensors file has an element type that this program lacks.
-    #[error("{}: '{array}' has the element type {found:?}, which this program lacks", path.display())]
-    ForeignDType {
-        /// The file.
-        path: PathBuf,
-        /// The tensor.
-        array: ParamPath,
-        /// Its element type.
-        found: safetensors::Dtype,
-    },
+    CastToNonFloat { dtype: DType },
+    /// A leaf whose dims do not fit its name or layout in other programs.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// Weights of another model, or under other names.
+    #[error("{} does not hold this model's weights:{}", path.display(), lines(misfits))]
+    Unfit { path: PathBuf, misfits: Vec<Misfit> },
     /// The safetensors library refused.
     #[error("cannot {action} {}: {source}", path.display())]
-    Safetensors {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The library's reason.
-        source: safetensors::SafeTensorError,
-    },
+    Safetensors { action: &'static str, path: PathBuf, source: safetensors::SafeTensorError },
 }
 
 impl CheckpointError {
+    /// Whether a checksum says that the file has changed; what else is wrong may be the system's or a library's fault.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, CheckpointError::Structure { .. } | CheckpointError::Checksum { .. })
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
@@ -253,4 +126,9 @@ impl CheckpointError {
         let path = path.into();
         move |source| CheckpointError::Hdf5 { action, path, source }
     }
+}
+
+/// Each on a line of its own.
+fn lines(misfits: &[Misfit]) -> String {
+    misfits.iter().map(|misfit| format!("\n  it {misfit}")).collect()
 }

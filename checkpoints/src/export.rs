@@ -1,20 +1,29 @@
 //! Weights for other programs.
 
-use std::{borrow::Cow, collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::OpenOptions,
+    io::{self, Write},
+    path::Path,
+};
 
-use safetensors::{Dtype, SafeTensorError, View};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata as Header, TensorInfo},
+};
 use serde::Serialize;
-use twinflow_array::{DType, HostArray, ParamPath};
+use twinflow_array::{DType, HostArray, ParamPath, Place, TensorType, Tree};
 
-use crate::{Checkpoint, CheckpointError, layout, metadata::write_text, publish::publish, stacking::unstack};
+use crate::{ArrayEntry, Checkpoint, CheckpointError, layout, metadata::write_text, publish::publish};
 
-/// The kind of file to export to.
+/// The kind of file to export to. Both hold each layer of stacked parameters by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Hugging Face's safetensors: `blocks.0.attn.qkv.weight`.
+    /// Hugging Face's safetensors, with the names and layouts of PyTorch modules: `blocks.0.attn.qkv.weight` is
+    /// `[out, in]`.
     Safetensors,
-    /// Plain HDF5, groups for segments: `blocks/0/attn/qkv/weight`. Half types are their bits as u16, named by the
-    /// attribute `dtype`.
+    /// Plain HDF5 with the names and layouts of this program, groups for segments: `blocks/0/attention/qkv/weight` is
+    /// `[in, out]`. Half types are their bits as u16, named by the attribute `dtype`.
     Hdf5,
 }
 
@@ -45,62 +54,133 @@ pub struct ExportSummary {
     pub bytes: usize,
 }
 
-/// Writes the weights of a checkpoint to `target`, each layer of stacked parameters by itself. The file appears whole
-/// or not at all.
+/// Writes the weights of a checkpoint to `target`. `like` is the model that they belong to: it says what other programs
+/// call its weights and how they lay them out. The file appears whole or not at all.
 ///
 /// # Errors
-/// [`CheckpointError::NoGroup`] if the checkpoint has no such weights, [`CheckpointError::Checksum`] if they are
-/// damaged, [`CheckpointError::CastToNonFloat`], or an error in writing.
-pub fn export(
+/// [`CheckpointError::NoGroup`] if the checkpoint has no such weights, [`CheckpointError::TypeMismatch`],
+/// [`CheckpointError::Missing`] or [`CheckpointError::Extra`] if they are another model's, [`CheckpointError::Checksum`]
+/// if they are damaged, [`CheckpointError::CastToNonFloat`], or an error in writing.
+pub fn export<T: Tree<Leaf = TensorType>>(
     checkpoint: &Checkpoint,
+    like: &T,
     target: &Path,
     options: &ExportOptions,
 ) -> Result<ExportSummary, CheckpointError> {
-    let weights = weights(checkpoint, options)?;
-    let summary =
-        ExportSummary { arrays: weights.len(), bytes: weights.iter().map(|(_, array)| array.ty().bytes()).sum() };
+    let weights = Weight::all(checkpoint, like, options)?;
     match options.format {
-        Format::Safetensors => write_safetensors(checkpoint, target, weights)?,
-        Format::Hdf5 => write_hdf5(checkpoint, target, weights)?,
+        Format::Safetensors => write_safetensors(checkpoint, target, &weights)?,
+        Format::Hdf5 => write_hdf5(checkpoint, target, &weights)?,
     }
-    Ok(summary)
+    let tensors = || weights.iter().flat_map(|weight| &weight.tensors);
+    Ok(ExportSummary { arrays: tensors().count(), bytes: tensors().map(|(_, ty)| ty.bytes()).sum() })
 }
 
-/// The weights to write, unstacked, with dots in their names.
-fn weights(checkpoint: &Checkpoint, options: &ExportOptions) -> Result<Vec<(String, HostArray)>, CheckpointError> {
-    if let Some(dtype) = options.cast.filter(|dtype| !dtype.is_float()) {
-        return Err(CheckpointError::CastToNonFloat { dtype });
-    }
-    let mut weights = Vec::new();
-    for (path, array) in checkpoint.read_group(&options.group)? {
-        let array = match options.cast {
-            Some(dtype) if array.dtype().is_float() => array.convert(dtype),
-            _ => array,
+/// A leaf of the model on its way out.
+struct Weight<'c> {
+    checkpoint: &'c Checkpoint,
+    entry: &'c ArrayEntry,
+    place: Place,
+    dtype: DType,
+    /// What it becomes, in the order in which the data follow each other.
+    tensors: Vec<(String, TensorType)>,
+}
+
+impl<'c> Weight<'c> {
+    /// All leaves, those of large elements first: so every tensor is aligned in the file.
+    fn all<T: Tree<Leaf = TensorType>>(
+        checkpoint: &'c Checkpoint,
+        like: &T,
+        options: &ExportOptions,
+    ) -> Result<Vec<Self>, CheckpointError> {
+        if let Some(dtype) = options.cast.filter(|dtype| !dtype.is_float()) {
+            return Err(CheckpointError::CastToNonFloat { dtype });
+        }
+        let entries = checkpoint.group_like(&options.group, like)?;
+        let mut places = Vec::with_capacity(entries.len());
+        like.visit(&Place::root(), &mut |place, _| places.push(place.clone()));
+        let weight = |(entry, place): (&'c ArrayEntry, Place)| {
+            let place = if options.format == Format::Hdf5 { Place::from(place.path()) } else { place };
+            let dtype = options.cast.filter(|_| entry.ty.dtype.is_float()).unwrap_or(entry.ty.dtype);
+            let tensors = place.external_types(&entry.ty.with_dtype(dtype))?;
+            Ok(Weight { checkpoint, entry, place, dtype, tensors })
         };
-        weights.extend(unstack(&path, &array)?);
+        let mut weights = entries.into_iter().zip(places).map(weight).collect::<Result<Vec<_>, CheckpointError>>()?;
+        weights.sort_by_key(|weight| std::cmp::Reverse(weight.dtype.size()));
+        Ok(weights)
     }
-    Ok(weights)
-}
 
-/// An array as safetensors sees it.
-struct Viewed(HostArray);
-
-impl View for Viewed {
-    fn dtype(&self) -> Dtype {
-        safetensors_dtype(self.0.dtype())
-    }
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.0.bytes().into()
-    }
-    fn data_len(&self) -> usize {
-        self.0.ty().bytes()
+    fn read(&self) -> Result<Vec<(String, HostArray)>, CheckpointError> {
+        Ok(self.place.to_external(&self.checkpoint.read_entry(self.entry)?.convert(self.dtype))?)
     }
 }
 
-/// The name of an element type in safetensors.
+/// Weight after weight, so that no more than one of them is in memory.
+fn write_safetensors(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
+    let (header, data) = header(checkpoint, target, weights)?;
+    publish(target, (8 + header.len() + data) as u64, |temporary| {
+        let refuse = |source: io::Error| CheckpointError::Io { action: "write", path: target.into(), source };
+        let mut file = OpenOptions::new().write(true).open(temporary).map_err(refuse)?;
+        file.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| file.write_all(&header)).map_err(refuse)?;
+        for weight in weights {
+            for (_, tensor) in weight.read()? {
+                file.write_all(tensor.bytes()).map_err(refuse)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The JSON before the data, padded to 8 bytes, and the length of the data.
+fn header(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(Vec<u8>, usize), CheckpointError> {
+    let (mut end, mut names, mut tensors) = (0, HashSet::new(), Vec::new());
+    for (name, ty) in weights.iter().flat_map(|weight| &weight.tensors) {
+        if !names.insert(name) {
+            return Err(CheckpointError::NameTaken { array: name.as_str().into() });
+        }
+        let start = end;
+        end += ty.bytes();
+        let (dtype, shape) = (safetensors_dtype(ty.dtype), ty.shape.to_vec());
+        tensors.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
+    }
+    let metadata = checkpoint.metadata();
+    // "format": the key by which Hugging Face's loaders accept a file; "pt": PyTorch's names and layouts.
+    let notes = [
+        ("format", "pt".to_owned()),
+        ("step", metadata.step.to_string()),
+        ("program", metadata.program.clone()),
+        ("config", metadata.config.clone()),
+    ];
+    let notes: HashMap<_, _> = notes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let refuse = |source| CheckpointError::Safetensors { action: "write", path: target.into(), source };
+    let header = Header::new(Some(notes), tensors).map_err(refuse)?;
+    let mut header = serde_json::to_vec(&header).map_err(|error| refuse(error.into()))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok((header, end))
+}
+
+/// All arrays at once, for libhdf5's layout comes before the data.
+fn write_hdf5(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
+    let metadata = checkpoint.metadata();
+    let mut arrays = Vec::new();
+    for weight in weights {
+        let named = |(name, array): (String, HostArray)| (ParamPath::from(name.replace('.', "/").as_str()), array);
+        arrays.extend(weight.read()?.into_iter().map(named));
+    }
+    publish(target, layout::size_bound(&arrays, metadata.config.len()), |temporary| {
+        let describe = |file: &hdf5_metno::File| {
+            write_text(file, temporary, "schema", "twinflow-weights")?;
+            write_text(file, temporary, "program", &metadata.program)?;
+            write_text(file, temporary, "config", &metadata.config)?;
+            file.new_attr::<u64>()
+                .create("step")
+                .and_then(|attr| attr.write_scalar(&metadata.step))
+                .map_err(CheckpointError::hdf5("write the metadata of", temporary))
+        };
+        layout::write(temporary, &arrays, describe).map(drop)
+    })
+}
+
 pub(crate) fn safetensors_dtype(dtype: DType) -> Dtype {
     match dtype {
         DType::Bool => Dtype::BOOL,
@@ -114,51 +194,4 @@ pub(crate) fn safetensors_dtype(dtype: DType) -> Dtype {
         DType::F32 => Dtype::F32,
         DType::F64 => Dtype::F64,
     }
-}
-
-fn write_safetensors(
-    checkpoint: &Checkpoint,
-    target: &Path,
-    weights: Vec<(String, HostArray)>,
-) -> Result<(), CheckpointError> {
-    let metadata = checkpoint.metadata();
-    // "format": the key by which Hugging Face's loaders accept a file; "pt" says row-major dims in PyTorch's order.
-    let notes = [
-        ("format", "pt".to_owned()),
-        ("step", metadata.step.to_string()),
-        ("program", metadata.program.clone()),
-        ("config", metadata.config.clone()),
-    ];
-    let notes: HashMap<_, _> = notes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let text = metadata.config.len() + weights.iter().map(|(name, _)| name.len() + 128).sum::<usize>();
-    let data: usize = weights.iter().map(|(_, array)| array.ty().bytes()).sum();
-    publish(target, (data + text) as u64, |temporary| {
-        let views = weights.into_iter().map(|(name, array)| (name, Viewed(array)));
-        safetensors::serialize_to_file(views, Some(notes), temporary).map_err(|error| match error {
-            SafeTensorError::IoError(source) => CheckpointError::io("write", target)(source),
-            source => CheckpointError::Safetensors { action: "write", path: target.into(), source },
-        })
-    })
-}
-
-fn write_hdf5(
-    checkpoint: &Checkpoint,
-    target: &Path,
-    weights: Vec<(String, HostArray)>,
-) -> Result<(), CheckpointError> {
-    let metadata = checkpoint.metadata();
-    let named = |(name, array): (String, HostArray)| (ParamPath::from(name.replace('.', "/").as_str()), array);
-    let arrays: Vec<_> = weights.into_iter().map(named).collect();
-    publish(target, layout::size_bound(&arrays, metadata.config.len()), |temporary| {
-        let describe = |file: &hdf5_metno::File| {
-            write_text(file, temporary, "schema", "twinflow-weights")?;
-            write_text(file, temporary, "program", &metadata.program)?;
-            write_text(file, temporary, "config", &metadata.config)?;
-            file.new_attr::<u64>()
-                .create("step")
-                .and_then(|attr| attr.write_scalar(&metadata.step))
-                .map_err(CheckpointError::hdf5("write the metadata of", temporary))
-        };
-        layout::write(temporary, &arrays, describe).map(drop)
-    })
 }

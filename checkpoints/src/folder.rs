@@ -12,7 +12,7 @@ pub(crate) fn file_name(step: u64) -> String {
     format!("step-{step:08}.h5")
 }
 
-/// The step of a checkpoint's file name.
+/// None for a file that is no checkpoint, such as an unfinished one.
 fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step-")?.strip_suffix(".h5")?.parse().ok()?;
     (file_name(step) == name).then_some(step)
@@ -43,7 +43,7 @@ pub(crate) fn file_names(folder: &Path) -> Result<Vec<String>, CheckpointError> 
     }
 }
 
-/// The newest checkpoint of a folder that is whole, all data checked; damaged ones are skipped with a warning that
+/// The newest checkpoint of a folder that is whole, all data checked; others are skipped with a warning that
 /// says why. None if there is none.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ fn open_verified(path: &Path) -> Result<Checkpoint, CheckpointError> {
 ///
 /// # Errors
 /// [`CheckpointError::Io`] if there is nothing at `path`, [`CheckpointError::NoCheckpoint`] if the folder has none,
-/// [`CheckpointError::AllDamaged`] if none of them is valid.
+/// [`CheckpointError::NoneUsable`] if none of them is valid.
 pub fn resolve(path: &Path) -> Result<PathBuf, CheckpointError> {
     if !fs::metadata(path).map_err(CheckpointError::io("find", path))?.is_dir() {
         return Ok(path.into());
@@ -88,7 +88,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf, CheckpointError> {
             Ok(checkpoint) => return Ok(checkpoint.path().into()),
             Err(mut reasons) if !reasons.is_empty() => {
                 let (path, count) = (folder, reasons.len());
-                return Err(CheckpointError::AllDamaged { path, count, newest: Box::new(reasons.swap_remove(0)) });
+                return Err(CheckpointError::NoneUsable { path, count, newest: Box::new(reasons.swap_remove(0)) });
             }
             Err(_) => {}
         }

@@ -6,29 +6,25 @@ use serde::Serialize;
 
 use crate::{Checkpoint, Metadata, SCHEMA, SCHEMA_VERSION, checkpoint::top_level};
 
-/// The arrays below one top-level name.
+/// How much lies below one top-level name: `params`, `ema`, `optimizer`, `step`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct GroupSummary {
-    /// The name: `params`, `ema`, `optimizer`, `step`.
     pub name: String,
-    /// How many arrays.
     pub arrays: usize,
-    /// How many elements they hold.
     pub elements: usize,
-    /// How many bytes.
     pub bytes: usize,
-    /// The names of their element types, sorted.
+    /// Sorted, each once.
     pub dtypes: Vec<&'static str>,
 }
 
 /// What a checkpoint holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Info {
-    /// The file.
     pub path: PathBuf,
-    /// Where it comes from.
     pub metadata: Metadata,
-    /// What is in it, in the order of the file.
+    /// In the order of the file.
     pub groups: Vec<GroupSummary>,
 }
 

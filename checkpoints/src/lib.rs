@@ -2,9 +2,9 @@
 //!
 //! A checkpoint is an ordered list of named arrays plus [`Metadata`]; which arrays make up a training state is the
 //! caller's business. Every array is a contiguous little-endian dataset at its [`ParamPath`](twinflow_array::ParamPath)
-//! (`params/blocks/*/attn/qkv/weight`), so any HDF5 tool reads it. The file ends in a [seal](self#the-seal).
+//! (`params/blocks/*/attn/qkv/weight`), so any HDF5 tool reads it. The file ends in a [trailer](self#the-trailer).
 //!
-//! # The seal
+//! # The trailer
 //! HDF5 notices little of what happens to a file at rest: flipped bits in data pass silently, and flipped bits in its
 //! headers can pass, lose datasets, or send the library into a crash or an endless loop (version 1.10.8: 3 of 400 files
 //! with one flipped bit). So each array's CRC-32 is an attribute of its dataset, and the bytes *between* the arrays'
@@ -28,15 +28,14 @@ mod metadata;
 mod publish;
 mod retention;
 mod save;
-mod seal;
-mod stacking;
+mod trailer;
 mod verify;
 
 pub use checkpoint::{ArrayEntry, Checkpoint};
 pub use error::CheckpointError;
 pub use export::{ExportOptions, ExportSummary, Format, export};
 pub use folder::{list, newest_valid, resolve};
-pub use import::import_safetensors;
+pub use import::{Misfit, import_safetensors};
 pub use info::{GroupSummary, Info};
 pub use metadata::{Metadata, SCHEMA, SCHEMA_VERSION};
 pub use retention::Retention;

@@ -5,8 +5,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use hdf5_metno::{File, Location, types::VarLenUnicode};
+use hdf5_metno::{File, types::VarLenUnicode};
 use serde::Serialize;
+use twinflow_hdf5::read_text;
 
 use crate::CheckpointError;
 
@@ -76,16 +77,12 @@ impl Metadata {
     }
 }
 
-/// Writes one text attribute of the file's root.
+/// Writes one text attribute of the file's root, of variable length: a config may be longer than what fits into one of
+/// fixed length.
 pub(crate) fn write_text(file: &File, path: &Path, field: &'static str, text: &str) -> Result<(), CheckpointError> {
     let value: VarLenUnicode = text.parse().map_err(|_| CheckpointError::ZeroByte { field })?;
     file.new_attr::<VarLenUnicode>()
         .create(field)
         .and_then(|attr| attr.write_scalar(&value))
         .map_err(CheckpointError::hdf5("write the metadata of", path))
-}
-
-/// Reads one text attribute.
-pub(crate) fn read_text(object: &Location, name: &str) -> hdf5_metno::Result<String> {
-    Ok(object.attr(name)?.read_scalar::<VarLenUnicode>()?.to_string())
 }

@@ -10,35 +10,27 @@ use twinflow_array::ParamPath;
 
 use crate::{Checkpoint, CheckpointError};
 
-/// An array whose data are not what was written.
+/// An array whose data are not what was written: CRC-32 as it was then, and of the data in the file now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Damage {
-    /// The array's name.
     pub array: String,
-    /// CRC-32 as written.
     pub stored: u32,
-    /// CRC-32 of the data in the file.
     pub computed: u32,
 }
 
-/// The result of reading a whole checkpoint.
+/// What reading a whole checkpoint found; arrays and bytes are those that were checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct VerifyReport {
-    /// The file.
     pub path: PathBuf,
-    /// Training steps done.
     pub step: u64,
-    /// Arrays checked.
     pub arrays: usize,
-    /// Bytes of array data checked.
     pub bytes: u64,
-    /// The arrays that are damaged.
     pub damaged: Vec<Damage>,
 }
 
 impl VerifyReport {
-    /// This report, if nothing is damaged.
-    ///
     /// # Errors
     /// [`CheckpointError::Checksum`] of the first damaged array.
     pub fn into_result(self) -> Result<Self, CheckpointError> {

@@ -22,7 +22,7 @@ fn every_flipped_bit_is_noticed() {
     let folder = tempdir().unwrap();
     let path = save_in(folder.path(), 3, &state(3));
     let whole = fs::read(&path).unwrap();
-    // An odd stride visits every bit position; the last bytes, which are the seal, one by one.
+    // An odd stride visits every bit position; the last bytes, which are the trailer, one by one.
     let sampled = (0..whole.len() * 8).step_by(107).chain((whole.len() - 200) * 8..whole.len() * 8);
     for bit in sampled {
         let mut damaged = whole.clone();
@@ -57,10 +57,10 @@ fn a_file_cut_short_or_lengthened_is_noticed() {
     let whole = fs::read(&path).unwrap();
     for len in (0..whole.len()).step_by(97).chain(whole.len() - 40..whole.len()) {
         fs::write(&path, &whole[..len]).unwrap();
-        assert!(matches!(read(&path), Err(CheckpointError::NoSeal { .. })), "{len} bytes");
+        assert!(matches!(read(&path), Err(CheckpointError::NoTrailer { .. })), "{len} bytes");
     }
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
-    assert!(matches!(read(&path), Err(CheckpointError::NoSeal { .. })));
+    assert!(matches!(read(&path), Err(CheckpointError::NoTrailer { .. })));
 }
 
 #[test]
@@ -77,14 +77,17 @@ fn messages_name_the_array_and_both_sums_or_the_kind_of_file() {
         "{} is damaged: 'key' has checksum {computed:08x}, written as {stored:08x}; use another checkpoint",
         path.display()
     );
-    assert_eq!(read(&path).unwrap_err().to_string(), expected);
+    let error = read(&path).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    assert!(error.is_damage());
     let report = verify(&path).unwrap();
     assert!(report.to_string().contains("DAMAGED: step 3, 8 arrays"), "{report}");
     assert!(report.to_string().ends_with(&format!("\n  key: checksum {computed:08x}, written as {stored:08x}")));
 
-    fs::write(&path, "no HDF5 at all, but longer than a seal would be").unwrap();
-    let message = read(&path).unwrap_err().to_string();
-    assert!(message.contains("is not a complete checkpoint"), "{message}");
+    fs::write(&path, "no HDF5 at all, but longer than a trailer would be").unwrap();
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("is not a complete checkpoint"), "{error}");
+    assert!(!error.is_damage(), "no checksum says so");
 }
 
 #[test]

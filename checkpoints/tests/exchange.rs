@@ -2,13 +2,13 @@
 
 mod fixture;
 
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use fixture::{save_in, state, weight_types};
+use fixture::{Weights, save_in, state, weight_types};
 use half::bf16;
 use safetensors::{Dtype, SafeTensors};
 use tempfile::{TempDir, tempdir};
-use twinflow_array::{DType, leaves};
+use twinflow_array::{DType, HostArray, Place, TensorType, Tree, leaves};
 use twinflow_checkpoints::{
     Checkpoint, CheckpointError, ExportOptions, ExportSummary, Format, export, import_safetensors,
 };
@@ -16,7 +16,7 @@ use twinflow_checkpoints::{
 fn exported(options: &ExportOptions, name: &str) -> (TempDir, Checkpoint, ExportSummary) {
     let folder = tempdir().unwrap();
     let checkpoint = Checkpoint::open(save_in(folder.path(), 3, &state(3))).unwrap();
-    let summary = export(&checkpoint, &folder.path().join(name), options).unwrap();
+    let summary = export(&checkpoint, &weight_types(3, 4), &folder.path().join(name), options).unwrap();
     (folder, checkpoint, summary)
 }
 
@@ -54,9 +54,12 @@ fn a_cast_rounds_to_the_nearest() {
     assert_eq!(file.tensor("embed").unwrap().data(), rounded.collect::<Vec<_>>());
     let target = Path::new("/nowhere/out");
     let whole = ExportOptions { cast: Some(DType::I32), ..Default::default() };
-    assert!(matches!(export(&checkpoint, target, &whole), Err(CheckpointError::CastToNonFloat { .. })));
+    assert!(matches!(
+        export(&checkpoint, &weight_types(3, 4), target, &whole),
+        Err(CheckpointError::CastToNonFloat { .. })
+    ));
     let teacher = ExportOptions { group: "teacher".into(), ..Default::default() };
-    let message = export(&checkpoint, target, &teacher).unwrap_err().to_string();
+    let message = export(&checkpoint, &weight_types(3, 4), target, &teacher).unwrap_err().to_string();
     assert!(message.ends_with("has no group 'teacher' (it has: params, ema, step, key)"), "{message}");
 }
 
@@ -81,6 +84,73 @@ fn foreign_weights_are_refused_by_name() {
     assert!(message(3, 5).contains("has embed f32[4], this model needs embed f32[5]"));
     assert!(message(4, 4).contains("lacks blocks.3.weight, which this model needs as f32[4, 2]"));
     assert!(message(2, 4).contains("has blocks.2.bias bf16[4], which this model lacks"));
+    // All that does not fit is said at once.
+    assert_eq!(message(2, 5).matches("\n  it ").count(), 7, "{}", message(2, 5));
     std::fs::write(&path, "garbage").unwrap();
     assert!(message(3, 4).contains("cannot read"));
+}
+
+/// A layer as others have it: under other names, transposed, its queries and values in two tensors.
+#[derive(Clone, Tree)]
+struct Foreign<L> {
+    #[tree(name = "layers/*", external = "model.layers.*")]
+    layers: ForeignLayer<L>,
+    #[tree(external = "")]
+    head: ForeignLayer<L>,
+}
+
+#[derive(Clone, Tree)]
+struct ForeignLayer<L> {
+    #[tree(external = "to_q.weight+to_v.weight", layout = "linear")]
+    qv: L,
+    #[tree(external = "to_q.bias+to_v.bias")]
+    bias: L,
+}
+
+#[test]
+fn other_names_layouts_and_joins_go_out_and_come_back() {
+    let layer = |depth: &[usize]| ForeignLayer {
+        qv: TensorType::f32([depth, &[3, 4]].concat()),
+        bias: TensorType::f32([depth, &[4]].concat()),
+    };
+    let like = Foreign { layers: layer(&[2]), head: layer(&[]) };
+    let mut arrays = Vec::new();
+    like.visit(&Place::new("ema"), &mut |place, ty| {
+        let values: Vec<f64> = (0..ty.shape.elements()).map(|i| i as f64).collect();
+        arrays.push((place.path().clone(), HostArray::from_f64(ty.clone(), &values).unwrap()));
+    });
+    let folder = tempdir().unwrap();
+    let checkpoint = Checkpoint::open(save_in(folder.path(), 1, &arrays)).unwrap();
+    let path = folder.path().join("out.safetensors");
+    export(&checkpoint, &like, &path, &ExportOptions::default()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    // Layer 1 of [in, out] begins at 12: v is its last two columns, here as rows.
+    let v = file.tensor("model.layers.1.to_v.weight").unwrap();
+    let expected: Vec<u8> = [14f32, 18.0, 22.0, 15.0, 19.0, 23.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+    assert_eq!((v.shape(), v.data()), (&[2, 3][..], &expected[..]));
+    assert_eq!(file.tensor("to_v.bias").unwrap().data(), [2f32, 3.0].map(f32::to_le_bytes).concat());
+    let imported = import_safetensors(&path, &like).unwrap();
+    assert_eq!(leaves(&imported), arrays.iter().map(|(_, array)| array).collect::<Vec<_>>());
+}
+
+#[test]
+fn floats_are_converted_on_the_way_in_and_nothing_else() {
+    let options = ExportOptions { cast: Some(DType::BF16), ..Default::default() };
+    let (folder, checkpoint, _) = exported(&options, "out.safetensors");
+    let path = folder.path().join("out.safetensors");
+    let imported = import_safetensors(&path, &weight_types(3, 4)).unwrap();
+    let embed = checkpoint.read(&"ema/embed".into()).unwrap();
+    assert_eq!(imported.embed, embed.convert(DType::BF16).convert(DType::F32));
+    let integers = Weights { embed: TensorType::new(DType::I32, [4]), ..weight_types(3, 4) };
+    let error = import_safetensors(&path, &integers).err().unwrap().to_string();
+    assert!(error.contains("has embed bf16[4], this model needs embed i32[4]"), "{error}");
+}
+
+#[test]
+fn exported_files_have_the_mode_that_new_files_have() {
+    let (folder, ..) = exported(&ExportOptions::default(), "out.safetensors");
+    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+    std::fs::write(folder.path().join("new"), "").unwrap();
+    assert_eq!(mode("out.safetensors"), mode("new"));
 }

@@ -274,7 +274,7 @@ pub enum CheckpointCommand {
 pub struct ExportArgs {
     /// A checkpoint file, or a folder of them: then the newest valid one
     pub checkpoint: PathBuf,
-    /// Where to: .safetensors or .h5
+    /// Where to: .safetensors (names and layouts of PyTorch modules) or .h5 (those of this program)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Which weights
@@ -288,9 +288,9 @@ pub struct GraphArgs {
     /// The settings whose programs to show.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Which program; without it all of them
-    #[arg(long, value_enum)]
-    pub program: Option<ProgramName>,
+    /// Which program, such as flow-step, twinflow-step, gradients, update or sample; without it all of them
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
     /// stablehlo: what XLA gets; program: a listing for people
     #[arg(long, value_enum, default_value_t = GraphFormat::Stablehlo)]
     pub format: GraphFormat,
@@ -304,23 +304,6 @@ pub struct GraphArgs {
     /// Say it as JSON
     #[arg(long, requires = "target")]
     pub json: bool,
-}
-
-/// The programs of a config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgramName {
-    /// A whole flow-matching step
-    FlowStep,
-    /// The change of the state between the phases
-    BeginTwinflow,
-    /// A whole TwinFlow step
-    TwinflowStep,
-    /// Gradients of a TwinFlow step, before MPI averages them
-    Gradients,
-    /// The optimizer's update from averaged gradients
-    Update,
-    /// Pictures from noise
-    Sample,
 }
 
 /// Formats of `graph`.

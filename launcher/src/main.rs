@@ -14,13 +14,13 @@ mod sample;
 mod sample_file;
 mod tensorboard;
 mod train;
-mod whole_file;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use cli::{Cli, Command};
+use twinflow_runtime::console::say;
 
 fn main() -> ExitCode {
     quiet_xla();
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(report) => {
-            console::say(format!("{report:?}"));
+            say(format!("{report:?}"));
             ExitCode::FAILURE
         }
     }

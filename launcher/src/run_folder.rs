@@ -9,7 +9,7 @@ use std::{
 use fs4::{FileExt, TryLockError};
 use miette::Diagnostic;
 
-use crate::{config::RunConfig, whole_file};
+use crate::config::RunConfig;
 
 /// Names inside a run folder.
 const LOCK: &str = "lock";
@@ -97,7 +97,12 @@ impl RunFolder {
         if !path.join(CONFIG).is_file() {
             return Err(RunFolderError::NotARun { path: path.to_owned() });
         }
-        Self::open(path.to_owned())?.with_subfolders()
+        let folder = Self::open(path.to_owned())?.with_subfolders()?;
+        for place in [path, &folder.checkpoints()] {
+            // What cannot be deleted takes space but does no harm.
+            twinflow_files::remove_stale(place).ok();
+        }
+        Ok(folder)
     }
 
     fn open(path: PathBuf) -> Result<Self, RunFolderError> {
@@ -173,7 +178,7 @@ impl RunFolder {
     pub fn write_config(&self, toml: &str) -> Result<(), RunFolderError> {
         let path = self.path.join(CONFIG);
         let text = format!("# The settings of this run, defaults included.\n\n{toml}");
-        whole_file::replace(&path, &text).map_err(|source| RunFolderError::Io { action: "write", path, source })
+        twinflow_files::write(&path, text).map_err(|source| RunFolderError::Io { action: "write", path, source })
     }
 }
 

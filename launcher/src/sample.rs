@@ -3,7 +3,7 @@
 use miette::{Result, miette};
 use twinflow_array::{HostArray, ParamPath, by_ref};
 use twinflow_checkpoints::Checkpoint;
-use twinflow_compiler::{pjrt::Buffer, to_device};
+use twinflow_compiler::to_device;
 use twinflow_methods::flow::{SampleConfig, SampleStyle};
 use twinflow_nn::Params;
 use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};

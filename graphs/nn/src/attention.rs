@@ -22,6 +22,7 @@ pub struct Attention<L> {
     /// width -> queries, keys and values, each `[heads, width / heads]`.
     pub qkv: Linear<L>,
     /// width -> width.
+    #[tree(external = "proj")]
     pub out: Linear<L>,
     /// Norm of the queries, if any.
     pub q_norm: Option<RmsNorm<L>>,

@@ -10,6 +10,7 @@ use crate::time::frequencies;
 #[derive(Clone, Debug, Tree)]
 pub struct ClassEmbedding<L> {
     /// `[classes + 1, width]`.
+    #[tree(external = "weight")]
     pub table: L,
 }
 

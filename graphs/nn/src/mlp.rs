@@ -9,8 +9,10 @@ use crate::{Init, Linear};
 #[derive(Clone, Debug, Tree)]
 pub struct Mlp<L> {
     /// width -> hidden.
+    #[tree(external = "fc1")]
     pub up: Linear<L>,
     /// hidden -> width.
+    #[tree(external = "fc2")]
     pub down: Linear<L>,
 }
 

@@ -16,6 +16,7 @@ pub fn layer_norm(x: Tensor<'_>) -> Tensor<'_> {
 #[derive(Clone, Debug, Tree)]
 pub struct RmsNorm<L> {
     /// `[width]`.
+    #[tree(external = "weight")]
     pub scale: L,
 }
 
@@ -39,8 +40,10 @@ impl<'t> RmsNorm<Tensor<'t>> {
 #[derive(Clone, Debug, Tree)]
 pub struct GroupNorm<L> {
     /// `[channels]`.
+    #[tree(external = "weight")]
     pub scale: L,
     /// `[channels]`.
+    #[tree(external = "bias")]
     pub shift: L,
     /// Groups that the channels are divided into; a divisor of their number.
     pub groups: usize,

@@ -23,8 +23,10 @@ pub(crate) fn frequencies(count: usize, range: f64) -> Vec<f64> {
 #[derive(Clone, Debug, Tree)]
 pub struct TimeEmbedding<L> {
     /// features -> width.
+    #[tree(external = "mlp.0")]
     pub up: Linear<L>,
     /// width -> width.
+    #[tree(external = "mlp.2")]
     pub down: Linear<L>,
 }
 
@@ -67,8 +69,10 @@ pub enum TargetTime {
 #[derive(Clone, Debug, Tree)]
 pub struct TwoTimes<L> {
     /// E1.
+    #[tree(external = "t_embedder")]
     pub time: TimeEmbedding<L>,
     /// E2.
+    #[tree(external = "r_embedder")]
     pub target_time: TimeEmbedding<L>,
     /// How they join.
     pub join: TargetTime,

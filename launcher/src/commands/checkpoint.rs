@@ -4,10 +4,14 @@ use std::path::Path;
 
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
+use twinflow_runtime::{console::OrReport, model::Model};
+
+use crate::{
+    cli::{CheckpointCommand, ExportArgs},
+    config::{Config, ResolvedConfig},
+};
 
 use super::print_line;
-use crate::cli::{CheckpointCommand, ExportArgs};
-use twinflow_runtime::console::OrReport;
 
 /// Runs `checkpoint`.
 ///
@@ -42,20 +46,35 @@ fn verify(path: &Path) -> Result<()> {
     if files.is_empty() {
         return Err(miette!("no checkpoint in {}", folder.display()));
     }
-    let mut damaged = 0;
+    let (mut damaged, mut unread) = (0, 0);
     for file in &files {
         match checkpoints::verify(file) {
             Ok(report) => {
                 print_line(&report)?;
                 damaged += usize::from(!report.damaged.is_empty());
             }
-            Err(error) => {
+            Err(error) if error.is_damage() => {
                 print_line(format_args!("{}: DAMAGED: {error}", file.display()))?;
                 damaged += 1;
             }
+            Err(error) => {
+                print_line(format_args!("{}: CANNOT BE READ: {error}", file.display()))?;
+                unread += 1;
+            }
         }
     }
-    if damaged == 0 { Ok(()) } else { Err(miette!("{damaged} of {} checkpoints are damaged", files.len())) }
+    match (damaged, unread, files.len()) {
+        (0, 0, _) => Ok(()),
+        (_, 0, count) => Err(miette!("{damaged} of {count} checkpoints are damaged")),
+        (_, _, count) => Err(miette!("of {count} checkpoints, {damaged} are damaged and {unread} cannot be read")),
+    }
+}
+
+/// The network of the checkpoint's config.
+fn model(checkpoint: &Checkpoint) -> Result<Model> {
+    let name = format!("the config in {}", checkpoint.path().display());
+    let config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
+    Ok(ResolvedConfig::of_checkpoint(config).model()?)
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
@@ -65,6 +84,8 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
-    let summary = checkpoints::export(&open(&args.checkpoint)?, &args.out, &options).or_report()?;
+    let checkpoint = open(&args.checkpoint)?;
+    let parameters = model(&checkpoint)?.parameter_spec();
+    let summary = checkpoints::export(&checkpoint, &parameters, &args.out, &options).or_report()?;
     print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }

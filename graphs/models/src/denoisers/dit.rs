@@ -101,15 +101,22 @@ pub struct Dit {
     data: DataSpec,
 }
 
+/// External names are those of the public PyTorch implementation (facebookresearch/DiT), whose modules load them;
+/// `r_embedder` is the target time's. Patches are linear layers here and there, flattened by row, column, channel.
 #[derive(Clone, Debug, Tree)]
 struct DitLayers<L> {
+    #[tree(external = "x_embedder.proj")]
     patch_embedding: Linear<L>,
+    #[tree(external = "")]
     times: TwoTimes<L>,
+    #[tree(external = "y_embedder.embedding_table")]
     class_embedding: ClassEmbedding<L>,
     /// Stacked: the first dim of each leaf runs over the depth.
     #[tree(name = "blocks/*")]
     blocks: DitBlock<L>,
+    #[tree(external = "final_layer.adaLN_modulation.1")]
     final_modulation: Linear<L>,
+    #[tree(external = "final_layer.linear")]
     final_projection: Linear<L>,
 }
 
@@ -117,7 +124,9 @@ struct DitLayers<L> {
 #[derive(Clone, Debug, Tree)]
 struct DitBlock<L> {
     /// width -> shift, scale and gate of both halves.
+    #[tree(external = "adaLN_modulation.1")]
     modulation: Linear<L>,
+    #[tree(external = "attn")]
     attention: Attention<L>,
     mlp: Mlp<L>,
 }

@@ -5,74 +5,77 @@ mod table;
 
 use std::{path::Path, time::Instant};
 
-use miette::Result;
+use miette::{Result, miette};
 use serde_json::json;
-use twinflow_array::{TensorType, Tree};
-use twinflow_compiler::{Program, TraceError, Traced};
-use twinflow_training::{Phase, Trainer};
+use twinflow_runtime::{
+    console::OrReport,
+    model::Model,
+    programs::{Listing, ProgramKind},
+    target::Target,
+};
+use twinflow_training::Trainer;
 
 use self::needs::Needs;
 use super::print_line;
-use crate::{cli::{GraphArgs, GraphFormat, ProgramName}, config::Config, data_source, sample_file::make_parent};
-use twinflow_runtime::{programs, console::OrReport, sampler::chunk_size, target::Target};
+use crate::{
+    cli::{GraphArgs, GraphFormat},
+    config::{Config, ResolvedConfig},
+    data_source,
+    sample_file::make_parent,
+};
 
-/// All programs, in the order in which a run uses them.
-const ALL: [ProgramName; 6] = [
-    ProgramName::FlowStep,
-    ProgramName::BeginTwinflow,
-    ProgramName::TwinflowStep,
-    ProgramName::Gradients,
-    ProgramName::Update,
-    ProgramName::Sample,
-];
+/// What the programs of a config are traced from.
+struct Programs {
+    config: ResolvedConfig,
+    trainer: Trainer,
+    model: Model,
+}
 
-/// A traced program without the types of its trees.
-struct Listing {
-    program: Program,
-    stablehlo: String,
-    /// Devices of a process that it runs on at once.
-    replicas: usize,
+impl Programs {
+    /// Opens the dataset, whose sizes decide the shapes.
+    fn of(mut config: Config) -> Result<Self> {
+        config.data.verify = false;
+        let source = data_source::open(&config.data, u64::from(config.run.seed))?;
+        let config = ResolvedConfig::new(config, source.as_ref());
+        Ok(Programs { trainer: config.trainer(1)?, model: config.model()?, config })
+    }
+
+    /// The program of a name; all of them, in the order in which a run uses them, without one.
+    fn named(&self, name: Option<&str>) -> Result<Vec<(String, ProgramKind)>> {
+        let all = ProgramKind::all(&self.trainer);
+        let Some(name) = name else { return Ok(all) };
+        match all.iter().find(|(known, _)| known == name) {
+            Some(found) => Ok(vec![found.clone()]),
+            None => {
+                let known: Vec<&str> = all.iter().map(|(known, _)| known.as_str()).collect();
+                Err(miette!("this config has no program '{name}'; its programs are {}", known.join(", ")))
+            }
+        }
+    }
+
+    fn list(&self, kind: ProgramKind) -> Result<Listing> {
+        kind.list(&self.trainer, &self.model, &self.config.sample).or_report()
+    }
 }
 
 /// Runs `graph`.
 ///
 /// # Errors
-/// Bad settings, a missing dataset (its sizes decide the shapes), a file that cannot be written; with a target, those of
+/// Bad settings, a missing dataset, a program that there is not, a file that cannot be written; with a target, those of
 /// [`Target::open`] and the plugin's.
 pub fn graph(args: &GraphArgs) -> Result<()> {
-    let mut config = Config::from_args(&args.config)?;
-    config.data.verify = false;
-    data_source::open(&mut config.data, u64::from(config.run.seed))?;
-    let trainer = config.trainer(1)?;
-    let names = args.program.map_or(ALL.to_vec(), |name| vec![name]);
+    let programs = Programs::of(Config::from_args(&args.config)?)?;
+    let named = programs.named(args.program.as_deref())?;
     match &args.target {
-        None => names.into_iter().try_for_each(|name| show(args, name, &listing(&trainer, &config, name).or_report()?)),
-        Some(target) => tell_needs(&trainer, &config, &names, &Target::open(target, &config.device)?, args.json),
+        None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind)?)),
+        Some(target) => {
+            let target = Target::open(target, &programs.config.device)?;
+            show_needs(&programs, &named, &target, args.json)
+        }
     }
 }
 
-fn listing(trainer: &Trainer, config: &Config, name: ProgramName) -> Result<Listing, TraceError> {
-    let on_all = config.device.devices;
-    Ok(match name {
-        ProgramName::FlowStep => list(&programs::step(trainer, Phase::FlowMatching)?, on_all),
-        ProgramName::BeginTwinflow => list(&programs::begin_twinflow(trainer)?, on_all),
-        ProgramName::TwinflowStep => list(&programs::step(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Gradients => list(&programs::gradients(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Update => list(&programs::update(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Sample => list(&programs::sample(trainer, &config.sample, chunk_size(config.data.shape()))?, 1),
-    })
-}
-
-fn list<D, K, O>(traced: &Traced<D, K, O>, replicas: usize) -> Listing
-where
-    D: Tree<Leaf = TensorType>,
-    K: Tree<Leaf = TensorType>,
-    O: Tree<Leaf = TensorType>,
-{
-    Listing { program: traced.program().clone(), stablehlo: traced.stablehlo(true), replicas }
-}
-
-fn show(args: &GraphArgs, name: ProgramName, listing: &Listing) -> Result<()> {
+fn show(args: &GraphArgs, name: &str, listing: &Listing) -> Result<()> {
     let text = match args.format {
         GraphFormat::Stablehlo => listing.stablehlo.clone(),
         GraphFormat::Program => listing.program.to_string(),
@@ -83,26 +86,26 @@ fn show(args: &GraphArgs, name: ProgramName, listing: &Listing) -> Result<()> {
     }
 }
 
-fn write(folder: &Path, name: ProgramName, format: GraphFormat, text: &str) -> Result<()> {
+fn write(folder: &Path, name: &str, format: GraphFormat, text: &str) -> Result<()> {
     let ending = if format == GraphFormat::Stablehlo { "mlir" } else { "txt" };
-    let path = folder.join(format!("{}.{ending}", file_name(name)));
+    let path = folder.join(format!("{}.{ending}", name));
     make_parent(&path)?;
     std::fs::write(&path, text).map_err(|error| miette::miette!("cannot write {}: {error}", path.display()))?;
     print_line(format_args!("{} ({} lines)", path.display(), text.lines().count()))
 }
 
 /// Compiles each program and says what it needs; a table comes as soon as it is known.
-fn tell_needs(trainer: &Trainer, config: &Config, names: &[ProgramName], target: &Target, as_json: bool) -> Result<()> {
+fn show_needs(programs: &Programs, named: &[(String, ProgramKind)], target: &Target, as_json: bool) -> Result<()> {
     let mut all = Vec::new();
     if !as_json {
         print_line(table::head(target))?;
     }
-    for &name in names {
-        let listing = listing(trainer, config, name).or_report()?;
+    for (name, kind) in named {
+        let listing = programs.list(*kind)?;
         let started = Instant::now();
         let memory = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
         let seconds = started.elapsed().as_secs_f64();
-        let needs = Needs::new(file_name(name), memory, seconds, &listing.program.cost(), target);
+        let needs = Needs::new(name, memory, seconds, &listing.program.cost(), target);
         if !as_json {
             print_line(table::of_program(&needs, target))?;
         }
@@ -118,17 +121,6 @@ fn tell_needs(trainer: &Trainer, config: &Config, names: &[ProgramName], target:
         print_line(serde_json::to_string_pretty(&whole).expect("numbers and texts have a JSON form"))?;
     }
     Ok(())
-}
-
-fn file_name(name: ProgramName) -> &'static str {
-    match name {
-        ProgramName::FlowStep => "flow-step",
-        ProgramName::BeginTwinflow => "begin-twinflow",
-        ProgramName::TwinflowStep => "twinflow-step",
-        ProgramName::Gradients => "gradients",
-        ProgramName::Update => "update",
-        ProgramName::Sample => "sample",
-    }
 }
 
 #[cfg(test)]

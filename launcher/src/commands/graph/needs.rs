@@ -11,7 +11,7 @@ use twinflow_runtime::target::Target;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Needs {
     /// The program's name.
-    pub program: &'static str,
+    pub program: String,
     /// Seconds of compiling.
     pub compile_seconds: f64,
     /// XLA's plan.
@@ -78,7 +78,7 @@ impl From<MemoryPlan> for Memory {
 impl Needs {
     /// Puts a program's figures together.
     pub fn new(
-        program: &'static str,
+        program: &str,
         memory: MemoryPlan,
         compile_seconds: f64,
         cost: &ProgramCost,
@@ -88,7 +88,7 @@ impl Needs {
         let scopes = cost.scopes.iter().map(|(scope, cost)| (scope.clone(), Counts::from(*cost))).collect();
         let total = cost.total();
         Needs {
-            program,
+            program: program.to_owned(),
             compile_seconds,
             memory,
             fits: target.memory_for_a_run.map(|most| memory.peak <= most),

@@ -18,12 +18,10 @@ const FOOTER: u64 = 32;
 const EXTENT: u64 = 16;
 const CHUNK: usize = 1 << 20;
 
-/// A run of bytes in a file.
+/// A run of bytes in a file; offset and length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Extent {
-    /// Of the first byte.
     pub(crate) offset: u64,
-    /// In bytes.
     pub(crate) len: u64,
 }
 
@@ -80,13 +78,13 @@ pub(crate) fn append(file: &File, mut extents: Vec<Extent>) -> io::Result<()> {
 /// Checks the trailer and the structure of a file.
 ///
 /// # Errors
-/// [`CheckpointError::NoSeal`] if there is no trailer of the right length, [`CheckpointError::Structure`] if it or the
+/// [`CheckpointError::NoTrailer`] if there is no trailer of the right length, [`CheckpointError::Structure`] if it or the
 /// structure has changed.
 pub(crate) fn check(file: &File, path: &Path) -> Result<(), CheckpointError> {
-    let no_seal = || CheckpointError::NoSeal { path: path.into() };
+    let no_trailer = || CheckpointError::NoTrailer { path: path.into() };
     let io = |source| CheckpointError::Io { action: "read", path: path.into(), source };
     let len = file.metadata().map_err(io)?.len();
-    let footer_at = len.checked_sub(FOOTER).ok_or_else(no_seal)?;
+    let footer_at = len.checked_sub(FOOTER).ok_or_else(no_trailer)?;
     let mut footer = [0; FOOTER as usize];
     file.read_exact_at(&mut footer, footer_at).map_err(io)?;
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| footer[at + i]));
@@ -94,14 +92,14 @@ pub(crate) fn check(file: &File, path: &Path) -> Result<(), CheckpointError> {
     let (count, body_len) = (word(8), word(16));
     let expected_len = count.checked_mul(EXTENT).and_then(|n| n.checked_add(body_len)?.checked_add(FOOTER));
     if &footer[..8] != MAGIC || expected_len != Some(len) {
-        return Err(no_seal());
+        return Err(no_trailer());
     }
     let damaged = |part, stored, computed| CheckpointError::Structure { path: path.into(), part, stored, computed };
     let mut trailer = vec![0; (len - body_len) as usize];
     file.read_exact_at(&mut trailer, body_len).map_err(io)?;
     let (stored, computed) = (half_word(28), crc32fast::hash(&trailer[..trailer.len() - 4]));
     if stored != computed {
-        return Err(damaged("seal", stored, computed));
+        return Err(damaged("trailer", stored, computed));
     }
     let (stored, computed) = (half_word(24), structure_checksum(file, body_len, &extents(&trailer)).map_err(io)?);
     if stored == computed { Ok(()) } else { Err(damaged("HDF5 structure", stored, computed)) }
