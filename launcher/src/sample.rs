@@ -2,15 +2,16 @@
 
 use miette::{Result, miette};
 use twinflow_array::ParamPath;
-use twinflow_graphs::flow::{SampleConfig, SampleStyle};
+use twinflow_graphs::flow::SampleConfig;
 
 use crate::{
-    cli::{SampleArgs, Style},
+    cli::SampleArgs,
     commands::{open_checkpoint, print_line},
     config::Config,
     devices::Devices,
+    pictures::{classes_note, shown_classes},
     said::Said,
-    sample_file::{SampleFormat, make_parent},
+    sample_file::{SampleFormat, make_parent, picture, write_hdf5},
     sampler::Sampler,
 };
 
@@ -27,7 +28,7 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     config.sample.validate().said()?;
     // The devices' share of the batch is training's concern.
     config.device.devices = 1;
-    let labels = labels(&args.labels, config.data.classes)?;
+    let labels = labels(&args.labels, config.data.classes, format)?;
     let trainer = config.trainer(1)?;
     let prefix = ParamPath::from(args.weights.prefix());
     let params = checkpoint.restore_into(&trainer.parameter_spec(), &prefix).said()?;
@@ -37,33 +38,35 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     make_parent(&args.out)?;
     let step = checkpoint.metadata().step;
     match format {
-        SampleFormat::Png => samples.write_png(&args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
+        SampleFormat::Png => {
+            picture(&samples, &format!("step {step}, {} calls", config.sample.nfe))?.write(&args.out)?;
+        }
         SampleFormat::Hdf5 => {
             let SampleConfig { nfe, style, .. } = config.sample;
             let (weights, seed) = (args.weights.prefix(), args.seed);
             let style = format!("{style:?}").to_lowercase();
             let from = checkpoint.path().display();
             let made_by = format!("{from}: step {step}, weights {weights}, {nfe} calls, style {style}, seed {seed}");
-            samples.write_hdf5(&args.out, &made_by, config.data.classes)?;
+            write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;
         }
     }
-    print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))
+    let note = classes_note(config.data.classes).filter(|_| args.labels.is_empty() && format == SampleFormat::Png);
+    let note = note.map_or(String::new(), |note| format!(" ({note}; --labels names others)"));
+    let (out, count) = (args.out.display(), samples.labels.len());
+    print_line(format_args!("{out}: {count} samples, {} per label{note}", args.count))
 }
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
-    let style = match args.style {
-        None => config.style,
-        Some(Style::Few) => SampleStyle::Few,
-        Some(Style::Any) => SampleStyle::Any,
-        Some(Style::Mul) => SampleStyle::Mul,
-    };
-    SampleConfig { nfe: args.nfe.map_or(config.nfe, |nfe| nfe as usize), style, ..config.clone() }
+    let nfe = args.nfe.map_or(config.nfe, |nfe| nfe as usize);
+    SampleConfig { nfe, style: args.style.unwrap_or(config.style), ..config.clone() }
 }
 
-/// The labels asked for, all if none are.
-fn labels(asked: &[u32], classes: usize) -> Result<Vec<i32>> {
-    if asked.is_empty() {
-        return Ok((0..classes as i32).collect());
+/// The labels asked for; if none are, all that the file has place for.
+fn labels(asked: &[u32], classes: usize, format: SampleFormat) -> Result<Vec<i32>> {
+    match (asked, format) {
+        ([], SampleFormat::Png) => return Ok(shown_classes(classes)),
+        ([], SampleFormat::Hdf5) => return Ok((0..classes as i32).collect()),
+        _ => {}
     }
     match asked.iter().find(|label| **label as usize >= classes) {
         Some(label) => {
@@ -79,9 +82,12 @@ mod tests {
 
     #[test]
     fn labels_default_to_all_and_must_exist() {
-        assert_eq!(labels(&[], 3).unwrap(), [0, 1, 2]);
-        assert_eq!(labels(&[2, 0], 3).unwrap(), [2, 0]);
-        let error = labels(&[1, 10], 10).unwrap_err().to_string();
+        use SampleFormat::{Hdf5, Png};
+        assert_eq!(labels(&[], 3, Png).unwrap(), [0, 1, 2]);
+        assert_eq!(labels(&[], 100, Hdf5).unwrap().len(), 100);
+        assert_eq!(labels(&[], 100, Png).unwrap().len(), 64);
+        assert_eq!(labels(&[2, 0], 3, Png).unwrap(), [2, 0]);
+        let error = labels(&[1, 10], 10, Png).unwrap_err().to_string();
         assert_eq!(error, "label 10 is out of range: the model knows 10 classes, 0 to 9");
     }
 }

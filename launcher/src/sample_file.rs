@@ -6,8 +6,10 @@ use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
 use twinflow_data::{Metadata, write_dataset};
 
-use crate::pictures::{draw_grid, draw_points, to_bytes};
-use crate::said::Said;
+use crate::{
+    pictures::{Picture, PictureError, grid, points, to_bytes},
+    said::Said,
+};
 
 /// Samples of one kind, in the order of their labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,40 +54,38 @@ impl SampleFormat {
     }
 }
 
-impl SampleSet {
-    /// Whether these are points in the plane, not pictures.
-    fn are_points(&self) -> bool {
-        self.shape == [1, 1, 2]
+/// A row per label, or a plot of points.
+///
+/// # Errors
+/// [`PictureError::Draw`].
+pub fn picture(samples: &SampleSet, title: &str) -> Result<Picture, PictureError> {
+    if are_points(samples) {
+        points(&samples.values, &samples.labels, title)
+    } else {
+        grid(&to_bytes(&samples.values), samples.shape, samples.per_label)
     }
+}
 
-    /// Writes a picture: a row per label, or a plot of points.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_png(&self, path: &Path, title: &str) -> Result<()> {
-        if self.are_points() {
-            Ok(draw_points(path, &self.values, &self.labels, title)?)
-        } else {
-            Ok(draw_grid(path, &to_bytes(&self.values), self.shape, self.per_label)?)
-        }
-    }
+/// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32 for
+/// points) and `labels`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usize) -> Result<()> {
+    let [height, width, channels] = samples.shape;
+    let shape = [samples.labels.len(), height, width, channels];
+    let images = match are_points(samples) {
+        true => HostArray::from_slice(shape, &samples.values).said()?,
+        false => HostArray::from_slice(shape, &to_bytes(&samples.values)).said()?,
+    };
+    let (name, source) = ("samples".to_owned(), made_by.to_owned());
+    let metadata = Metadata { name, source, classes, class_names: Vec::new() };
+    write_dataset(path, &images, &samples.labels, &metadata).said()
+}
 
-    /// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32
-    /// for points) and `labels`.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_hdf5(&self, path: &Path, made_by: &str, classes: usize) -> Result<()> {
-        let [height, width, channels] = self.shape;
-        let shape = [self.labels.len(), height, width, channels];
-        let images = match self.are_points() {
-            true => HostArray::from_slice(shape, &self.values).said()?,
-            false => HostArray::from_slice(shape, &to_bytes(&self.values)).said()?,
-        };
-        let (name, source) = ("samples".to_owned(), made_by.to_owned());
-        let metadata = Metadata { name, source, classes, class_names: Vec::new() };
-        write_dataset(path, &images, &self.labels, &metadata).said()
-    }
+/// Whether these are points in the plane, not pictures.
+fn are_points(samples: &SampleSet) -> bool {
+    samples.shape == [1, 1, 2]
 }
 
 /// Makes the folder that a file is to be in.
@@ -109,7 +109,7 @@ mod tests {
         let path = folder.path().join("samples.h5");
         let values = vec![-1.0, 0.0, 1.0, 3.0];
         let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_label: 1 };
-        set.write_hdf5(&path, "a test", 10).unwrap();
+        write_hdf5(&set, &path, "a test", 10).unwrap();
         let file = hdf5_metno::File::open(&path).unwrap();
         let images = file.dataset("images").unwrap();
         assert_eq!(images.shape(), [2, 1, 2, 1]);

@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 ///
 /// # Errors
 /// The system's; the file is then as it was, and nothing else remains.
-pub fn replace(path: &Path, content: &str) -> io::Result<()> {
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path)).inspect_err(|_| {

@@ -20,6 +20,7 @@ use crate::{
     config::{Config, NonFinite},
     environment::Environment,
     metrics::{MetricsLog, StepMetrics},
+    pictures::classes_note,
     programs::phase_name,
     run_folder::RunFolder,
     said::Said,
@@ -39,7 +40,7 @@ const PREFETCH: usize = 2;
 ))]
 struct NotFinite {
     step: u64,
-    term: &'static str,
+    term: String,
     value: f64,
 }
 
@@ -87,7 +88,8 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
         let metrics = step_metrics(step + 1, phase, &outcome, plan.global_batch(), seconds, communication);
         if metrics.skipped && config.train.non_finite == NonFinite::Stop {
-            return world.agree(Err(first_not_finite(step + 1, &outcome.metrics).into()));
+            let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
+            return world.agree(Err(NotFinite { step: step + 1, term: term.to_owned(), value }.into()));
         }
         let ending = match (step + 1 == config.train.steps, stopped) {
             (true, _) => Some(Ending::Finished),
@@ -105,7 +107,9 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         }
     }
     observers.progress.finish();
-    observers.progress.say(&format!("done; one-step samples in {}", folder.join("samples/one-step.png").display()));
+    let shown = classes_note(config.data.classes).map_or(String::new(), |note| format!(" ({note})"));
+    let picture = folder.join("samples/one-step.png");
+    observers.progress.say(&format!("done; one-step samples in {}{shown}", picture.display()));
     Ok(())
 }
 
@@ -137,13 +141,8 @@ impl<'a> Observers<'a> {
             config: config.to_toml(),
             world_size: world.size(),
         };
-        let curves = DrawCurves {
-            metrics: folder.metrics(),
-            picture: folder.samples().join("loss.png"),
-            every: train.checkpoint_every,
-        };
-        let events =
-            WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)?, samples: folder.samples() };
+        let curves = DrawCurves { picture: folder.samples().join("loss.png"), every: train.checkpoint_every };
+        let events = WriteEvents(EventFile::create(&folder.tensorboard(), first_step)?);
         let report = WriteReport { run: folder.path().to_owned() };
         // The checkpoint comes first: pictures may wait, the state may not.
         let hooks: Vec<Box<dyn Hook + 'a>> =
@@ -155,12 +154,11 @@ impl<'a> Observers<'a> {
         if metrics.skipped {
             tracing::warn!(step = metrics.step, "loss or gradient is not finite; the update is left out");
         }
-        if let Some(log) = &mut self.log {
-            log.append(metrics)?;
-        }
         self.progress.on_step(metrics);
-        let info = StepInfo { metrics, state: engine.state(), ending };
-        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&info))
+        let Some(log) = &mut self.log else { return Ok(()) };
+        log.append(metrics)?;
+        let mut info = StepInfo { metrics, history: log.history(), state: engine.state(), ending, picture: None };
+        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&mut info))
     }
 }
 
@@ -177,34 +175,22 @@ fn step_metrics(
     communication_seconds: f64,
 ) -> StepMetrics {
     let Metrics { terms, grad_norm, learning_rate, applied } = &outcome.metrics;
+    let named = [
+        ("loss_base", &terms.base),
+        ("loss_adversarial", &terms.adv),
+        ("loss_rectify", &terms.rectify),
+        ("self_play_gap", &terms.self_play_gap),
+    ];
     StepMetrics {
         step,
         phase: phase_name(phase).to_owned(),
         loss: scalar(&terms.loss),
-        loss_base: scalar(&terms.base),
-        loss_adversarial: scalar(&terms.adv),
-        loss_rectify: scalar(&terms.rectify),
+        terms: named.map(|(name, value)| (name.to_owned(), scalar(value))).into(),
         grad_norm: scalar(grad_norm),
-        self_play_gap: scalar(&terms.self_play_gap),
         learning_rate: scalar(learning_rate),
         samples_per_second: batch as f64 / seconds,
         step_seconds: seconds,
         communication_seconds,
         skipped: scalar(applied) == 0.0,
     }
-}
-
-/// The first term that is not finite; the sum and the gradient come after the terms that make them.
-fn first_not_finite(step: u64, metrics: &Metrics<HostArray>) -> NotFinite {
-    let Metrics { terms, grad_norm, .. } = metrics;
-    let named = [
-        ("loss_base", &terms.base),
-        ("loss_adversarial", &terms.adv),
-        ("loss_rectify", &terms.rectify),
-        ("loss", &terms.loss),
-        ("grad_norm", grad_norm),
-    ];
-    let found = named.into_iter().map(|(term, array)| (term, scalar(array))).find(|(_, value)| !value.is_finite());
-    let (term, value) = found.unwrap_or(("grad_norm", f64::NAN));
-    NotFinite { step, term, value }
 }

@@ -47,7 +47,7 @@ struct Listing {
 /// Bad settings, a missing dataset (its sizes decide the shapes), a file that cannot be written; with a target, those of
 /// [`Target::open`] and the plugin's.
 pub fn graph(args: &GraphArgs) -> Result<()> {
-    let mut config = Config::from_args(&args.config)?;
+    let mut config = args.config.load()?;
     config.data.verify = false;
     data_source::open(&mut config.data, u64::from(config.run.seed))?;
     let trainer = config.trainer(1)?;

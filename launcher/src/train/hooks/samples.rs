@@ -10,7 +10,13 @@ use twinflow_graphs::{
 };
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::{devices::Devices, said::Said, sampler::Sampler};
+use crate::{
+    devices::Devices,
+    pictures::{Picture, shown_classes},
+    said::Said,
+    sample_file::picture,
+    sampler::Sampler,
+};
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
@@ -33,7 +39,7 @@ pub struct DrawSamples<'a> {
 }
 
 impl Hook for DrawSamples<'_> {
-    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+    fn on_step(&mut self, info: &mut StepInfo<'_>) -> Result<()> {
         let step = info.metrics.step;
         if info.ending == Some(Ending::Stopped) {
             return Ok(());
@@ -43,7 +49,7 @@ impl Hook for DrawSamples<'_> {
                 Some(sampler) => sampler,
                 None => self.compile(&self.config)?,
             };
-            self.draw(&sampler, info, &file_name(step))?;
+            info.picture = Some(self.draw(&sampler, info, &format!("step-{step:08}.png"))?);
             self.sampler = Some(sampler);
         }
         if info.ending == Some(Ending::Finished) {
@@ -60,18 +66,13 @@ impl DrawSamples<'_> {
     }
 
     /// The seed is the same every time, so that pictures of one run show how the same samples change.
-    fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<()> {
+    fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<Picture> {
         let ema = to_host(&info.state.ema).said()?;
-        let labels: Vec<i32> = (0..self.classes as i32).collect();
-        let samples = sampler.draw(&ema, &labels, self.config.per_class, 0)?;
-        let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
-        samples.write_png(&self.folder.join(name), &title)
+        let samples = sampler.draw(&ema, &shown_classes(self.classes), self.config.per_class, 0)?;
+        let picture = picture(&samples, &format!("step {}, {} phase", info.metrics.step, info.metrics.phase))?;
+        picture.write(&self.folder.join(name))?;
+        Ok(picture)
     }
-}
-
-/// The name of a step's picture.
-pub(super) fn file_name(step: u64) -> String {
-    format!("step-{step:08}.png")
 }
 
 /// The same settings with a single call.

@@ -1,14 +1,12 @@
-//! `eval` of models of points in the plane, which need no judge.
+//! `eval` of models of points in the plane, which need no classifier.
 
 use miette::{Result, miette};
 use twinflow_data::{Toy2d, ToyKind};
 
-use super::{
-    eval::{Subject, finish},
-    print_line,
-};
+use super::subject::{Subject, finish};
 use crate::{
     cli::EvalArgs,
+    commands::print_line,
     devices::Devices,
     eval::{Measured, PointScores, PointsReport, energy_distance_by_class, sampling},
     sample_file::make_parent,
@@ -22,7 +20,7 @@ const REAL: u64 = 1 << 32;
 ///
 /// # Errors
 /// Arguments that have no effect here, no usable plugin, a file that cannot be written.
-pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
+pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     refuse_files(args)?;
     make_parent(&args.out)?;
     let devices = Devices::open(&subject.config.device, 0)?;
@@ -53,11 +51,11 @@ pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
 }
 
 fn refuse_files(args: &EvalArgs) -> Result<()> {
-    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--judge", &args.judge)];
+    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--classifier", &args.classifier)];
     match files.into_iter().find(|(_, file)| file.is_some()) {
         None => Ok(()),
         Some((name, _)) => Err(miette!(
-            help = "leave it out; real points are made on the spot, and no judge is needed",
+            help = "leave it out; real points are made on the spot, and no classifier is needed",
             "{name} has no effect on the evaluation of points in the plane"
         )),
     }
