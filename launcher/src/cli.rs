@@ -2,8 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use clap_complete::Shell;
+use serde::de::DeserializeOwned;
+use twinflow_methods::flow::SampleStyle;
+
+use crate::config::{Config, SettingError, named, names};
 
 /// Turns a flow-matching image model into a one-step generator by TwinFlow, on any XLA device.
 #[derive(Debug, Parser)]
@@ -83,6 +90,19 @@ pub struct ConfigArgs {
     pub set: Vec<String>,
 }
 
+impl ConfigArgs {
+    /// The config that is asked for.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn load(&self) -> Result<Config, SettingError> {
+        match &self.config {
+            Some(path) => Config::from_file(path, &self.set),
+            None => Config::quickstart(&self.set),
+        }
+    }
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
@@ -104,9 +124,9 @@ pub struct SampleArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub nfe: Option<u32>,
     /// How the calls are placed: few (1-2 calls), any (4-8), mul (30 and more) [default: sample.style]
-    #[arg(long, value_enum)]
-    pub style: Option<Style>,
-    /// Classes to draw, separated by commas [default: all]
+    #[arg(long, value_parser = one_of::<SampleStyle>())]
+    pub style: Option<SampleStyle>,
+    /// Classes to draw, separated by commas [default: all; a picture shows at most 64, spread evenly]
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     pub labels: Vec<u32>,
     /// Pictures per label
@@ -126,15 +146,9 @@ pub struct SampleArgs {
     pub set: Vec<String>,
 }
 
-/// Placement of sampling steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Style {
-    /// Every call aims at the clean picture.
-    Few,
-    /// Every call aims at the next time.
-    Any,
-    /// Every call gives the velocity at its own time.
-    Mul,
+/// An argument that has the names of a setting in a config file.
+fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>() -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(names::<T>()).try_map(|name| named(&name).ok_or("no such name"))
 }
 
 /// The weights in a checkpoint.
@@ -172,7 +186,7 @@ pub struct EvalArgs {
     /// Samples per class
     #[arg(long, value_name = "M", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: u32,
-    /// Training images, which the judge learns from [default: the checkpoint's config, data.path]
+    /// Training images, which the classifier learns from [default: the checkpoint's config, data.path]
     #[arg(long, value_name = "FILE.h5")]
     pub data: Option<PathBuf>,
     /// Test images, which samples are compared with [default: NAME-test.h5 beside the training images' NAME.h5]
@@ -181,9 +195,9 @@ pub struct EvalArgs {
     /// Which of the checkpoint's weights to use
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     pub weights: Weights,
-    /// Where the trained judge is kept [default: NAME.judge.h5 beside the training images]
-    #[arg(long, value_name = "FILE.h5")]
-    pub judge: Option<PathBuf>,
+    /// Where the trained classifier is kept [default: NAME.judge.h5 beside the training images]
+    #[arg(long, alias = "judge", value_name = "FILE.h5")]
+    pub classifier: Option<PathBuf>,
     /// The results with all settings
     #[arg(long, value_name = "FILE.json", default_value = "eval.json")]
     pub out: PathBuf,
@@ -340,5 +354,23 @@ mod tests {
         let Command::Sample(args) = parse("2").unwrap().command else { panic!("sample expected") };
         assert_eq!((args.labels, args.nfe), (vec![0, 2], Some(2)));
         assert!(parse("0").is_err());
+    }
+
+    #[test]
+    fn styles_have_the_names_of_the_setting() {
+        let parse = |style| Cli::try_parse_from(["twinflow-xla", "sample", "--checkpoint", "c", "--style", style]);
+        let Command::Sample(args) = parse("mul").unwrap().command else { panic!("sample expected") };
+        assert_eq!(args.style, Some(SampleStyle::Mul));
+        let error = parse("best").unwrap_err().to_string();
+        assert!(error.contains("[possible values: few, any, mul]"), "{error}");
+    }
+
+    #[test]
+    fn the_classifier_s_file_keeps_its_older_name() {
+        for flag in ["--classifier", "--judge"] {
+            let cli = Cli::try_parse_from(["twinflow-xla", "eval", "--checkpoint", "c", flag, "c.h5"]).unwrap();
+            let Command::Eval(args) = cli.command else { panic!("eval expected") };
+            assert_eq!(args.classifier, Some("c.h5".into()));
+        }
     }
 }

@@ -4,15 +4,16 @@ use miette::{Result, miette};
 use twinflow_array::{HostArray, ParamPath, by_ref};
 use twinflow_checkpoints::Checkpoint;
 use twinflow_compiler::to_device;
-use twinflow_methods::flow::{SampleConfig, SampleStyle};
+use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::Params;
 use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};
 
 use crate::{
-    cli::{SampleArgs, Style, Weights},
+    cli::{SampleArgs, Weights},
     commands::{open_checkpoint, print_line},
     config::{Config, ResolvedConfig},
-    sample_file::{SampleFormat, make_parent, write_hdf5, write_png},
+    pictures::{classes_note, shown_classes},
+    sample_file::{SampleFormat, make_parent, picture, write_hdf5},
 };
 
 /// Runs `sample`.
@@ -27,7 +28,7 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     config.sample = with_arguments(&config.sample, args);
     config.sample.validate().or_report()?;
     let config = ResolvedConfig::of_checkpoint(config);
-    let labels = labels(&args.labels, config.data.classes)?;
+    let labels = labels(&args.labels, config.data.classes, format)?;
     let model = config.model()?;
     let params = weights(&checkpoint, &model, args.weights)?;
     let devices = Devices::open_one(&config.device)?;
@@ -37,7 +38,9 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     make_parent(&args.out)?;
     let step = checkpoint.metadata().step;
     match format {
-        SampleFormat::Png => write_png(&samples, &args.out, &format!("step {step}, {} calls", config.sample.nfe))?,
+        SampleFormat::Png => {
+            picture(&samples, &format!("step {step}, {} calls", config.sample.nfe))?.write(&args.out)?;
+        }
         SampleFormat::Hdf5 => {
             let SampleConfig { nfe, style, .. } = config.sample;
             let (weights, seed) = (args.weights.prefix(), args.seed);
@@ -47,7 +50,10 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
             write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;
         }
     }
-    print_line(format_args!("{}: {} samples, {} per label", args.out.display(), samples.labels.len(), args.count))
+    let note = classes_note(config.data.classes).filter(|_| args.labels.is_empty() && format == SampleFormat::Png);
+    let note = note.map_or(String::new(), |note| format!(" ({note}; --labels names others)"));
+    let (out, count) = (args.out.display(), samples.labels.len());
+    print_line(format_args!("{out}: {count} samples, {} per label{note}", args.count))
 }
 
 /// All parameters of a checkpoint's model: those that were trained, of the kind asked for, and those that were not.
@@ -69,19 +75,16 @@ pub fn weights(checkpoint: &Checkpoint, model: &Model, kind: Weights) -> Result<
 }
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
-    let style = match args.style {
-        None => config.style,
-        Some(Style::Few) => SampleStyle::Few,
-        Some(Style::Any) => SampleStyle::Any,
-        Some(Style::Mul) => SampleStyle::Mul,
-    };
-    SampleConfig { nfe: args.nfe.map_or(config.nfe, |nfe| nfe as usize), style, ..config.clone() }
+    let nfe = args.nfe.map_or(config.nfe, |nfe| nfe as usize);
+    SampleConfig { nfe, style: args.style.unwrap_or(config.style), ..config.clone() }
 }
 
-/// The labels asked for, all if none are.
-fn labels(asked: &[u32], classes: usize) -> Result<Vec<i32>> {
-    if asked.is_empty() {
-        return Ok((0..classes as i32).collect());
+/// The labels asked for; if none are, all that the file has place for.
+fn labels(asked: &[u32], classes: usize, format: SampleFormat) -> Result<Vec<i32>> {
+    match (asked, format) {
+        ([], SampleFormat::Png) => return Ok(shown_classes(classes)),
+        ([], SampleFormat::Hdf5) => return Ok((0..classes as i32).collect()),
+        _ => {}
     }
     match asked.iter().find(|label| **label as usize >= classes) {
         Some(label) => {
@@ -97,9 +100,12 @@ mod tests {
 
     #[test]
     fn labels_default_to_all_and_must_exist() {
-        assert_eq!(labels(&[], 3).unwrap(), [0, 1, 2]);
-        assert_eq!(labels(&[2, 0], 3).unwrap(), [2, 0]);
-        let error = labels(&[1, 10], 10).unwrap_err().to_string();
+        use SampleFormat::{Hdf5, Png};
+        assert_eq!(labels(&[], 3, Png).unwrap(), [0, 1, 2]);
+        assert_eq!(labels(&[], 100, Hdf5).unwrap().len(), 100);
+        assert_eq!(labels(&[], 100, Png).unwrap().len(), 64);
+        assert_eq!(labels(&[2, 0], 3, Png).unwrap(), [2, 0]);
+        let error = labels(&[1, 10], 10, Png).unwrap_err().to_string();
         assert_eq!(error, "label 10 is out of range: the model knows 10 classes, 0 to 9");
     }
 }

@@ -6,7 +6,7 @@ use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
 use twinflow_data::{Metadata, write_dataset};
 
-use crate::pictures::{draw_grid, draw_points, to_bytes};
+use crate::pictures::{Picture, PictureError, grid, points, to_bytes};
 use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
 /// Kinds of files.
@@ -39,20 +39,20 @@ impl SampleFormat {
     }
 }
 
-/// Writes a picture: a row per label, or a plot of points.
+/// A row per label, or a plot of points.
 ///
 /// # Errors
-/// The file cannot be written.
-pub fn write_png(samples: &SampleSet, path: &Path, title: &str) -> Result<()> {
+/// [`PictureError::Draw`].
+pub fn picture(samples: &SampleSet, title: &str) -> Result<Picture, PictureError> {
     if samples.are_points() {
-        Ok(draw_points(path, &samples.values, &samples.labels, title)?)
+        points(&samples.values, &samples.labels, title)
     } else {
-        Ok(draw_grid(path, &to_bytes(&samples.values), samples.shape, samples.per_label)?)
+        grid(&to_bytes(&samples.values), samples.shape, samples.per_label)
     }
 }
 
-/// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32
-/// for points) and `labels`.
+/// Writes a dataset file, which `data info` and training read too: `images` u8 `[n, height, width, channels]` (f32 for
+/// points) and `labels`.
 ///
 /// # Errors
 /// The file cannot be written.

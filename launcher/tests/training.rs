@@ -57,8 +57,32 @@ fn a_run_writes_its_files_and_samples_can_be_drawn() {
     };
     assert_eq!(points("all.h5")[10..], points("one.h5")[..], "a label's samples do not depend on the others");
     place.run("sample --checkpoint r --labels 2").refused(&["label 2 is out of range", "2 classes"]);
-    place.run("checkpoint verify r").ok();
+    let verified = place.run("checkpoint verify r").ok().out;
+    let files = checkpoints(&place.path("r"));
+    assert!(
+        files.len() == 2 && files.iter().all(|file| verified.contains(file.file_name().unwrap().to_str().unwrap()))
+    );
     place.run("checkpoint export r --out weights.safetensors").ok();
+    let ema = state(&place.path("r")).into_iter().filter(|(name, _)| name.starts_with("ema/"));
+    let (arrays, values) = sorted_values(ema.map(|(_, array)| array.to_f64()));
+    assert!(arrays > 0 && values.iter().any(|value| *value != 0.0));
+    assert!(exported(&place.path("weights.safetensors")) == (arrays, values), "other weights were exported");
+}
+
+/// The values of all arrays, and how many arrays there are: other programs lay weights out in other ways.
+fn sorted_values(arrays: impl Iterator<Item = Vec<f64>>) -> (usize, Vec<f64>) {
+    let arrays: Vec<Vec<f64>> = arrays.collect();
+    let mut values = arrays.concat();
+    values.sort_by(f64::total_cmp);
+    (arrays.len(), values)
+}
+
+fn exported(path: &Path) -> (usize, Vec<f64>) {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let floats =
+        |bytes: &[u8]| bytes.chunks_exact(4).map(|f| f32::from_le_bytes(f.try_into().unwrap()).into()).collect();
+    sorted_values(file.tensors().into_iter().map(|(_, tensor)| floats(tensor.data())))
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Report {
 /// # Errors
 /// A bad config; problems found, which are all named before.
 pub fn doctor(args: &DoctorArgs) -> Result<()> {
-    let config = Config::from_args(&args.config)?;
+    let config = args.config.load()?;
     let joined = World::join();
     let quiet = joined.as_ref().is_ok_and(|world| !world.is_root());
     let mut report = Report { problems: 0, quiet };

@@ -5,7 +5,6 @@ mod completions;
 mod data;
 mod doctor;
 mod eval;
-mod eval_points;
 mod graph;
 mod report;
 

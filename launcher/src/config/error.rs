@@ -9,7 +9,7 @@ use super::source::Source;
 /// A setting, or a file of settings, that cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{problem}")]
-pub struct ConfigError {
+pub struct SettingError {
     /// What is wrong.
     pub problem: Box<Problem>,
     #[help]
@@ -98,17 +98,17 @@ impl Problem {
     }
 }
 
-impl ConfigError {
+impl SettingError {
     /// A problem that has no place in a source.
     pub fn nowhere(problem: Problem) -> Self {
-        ConfigError { help: problem.help(), problem: Box::new(problem), source_code: None, span: None }
+        SettingError { help: problem.help(), problem: Box::new(problem), source_code: None, span: None }
     }
 
     /// A problem at a byte range of a source.
     pub fn at(problem: Problem, source: &Source, span: Option<std::ops::Range<usize>>) -> Self {
         let source_code = Some(Arc::new(NamedSource::new(source.name.clone(), source.text.clone())));
         let (help, span) = (problem.help(), span.map(SourceSpan::from));
-        ConfigError { help, problem: Box::new(problem), source_code, span }
+        SettingError { help, problem: Box::new(problem), source_code, span }
     }
 
     /// A problem with a setting, shown where the last of the sources that sets it does.

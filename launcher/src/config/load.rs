@@ -1,15 +1,21 @@
 //! From texts to a [`Config`]: merges file and `--set`.
 
-use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Config, culprit, error::{ConfigError, Problem}, source::Source};
+use super::{
+    Config, deserialize,
+    deserialize::Refusal,
+    diagnose::diagnose,
+    error::{Problem, SettingError},
+    source::Source,
+    table::insert,
+};
 
 /// The config of a base text with `--set` assignments on top.
 ///
 /// # Errors
 /// Texts that are not TOML, unknown keys, wrong values; each with its place.
-pub fn load(base: Source, assignments: &[String]) -> Result<Config, ConfigError> {
+pub fn load(base: Source, assignments: &[String]) -> Result<Config, SettingError> {
     let mut table = parse(&base)?;
     let mut sources = vec![base];
     check(&table, &sources)?;
@@ -17,7 +23,7 @@ pub fn load(base: Source, assignments: &[String]) -> Result<Config, ConfigError>
         let source = Source::assignment(text.clone());
         let (path, value) = match source.split_assignment() {
             Some((path, value)) => (path.into_iter().map(str::to_owned).collect::<Vec<_>>(), value.to_owned()),
-            None => return Err(ConfigError::nowhere(Problem::Assignment { text: text.clone() })),
+            None => return Err(SettingError::nowhere(Problem::Assignment { text: text.clone() })),
         };
         insert(&mut table, &path, parse_value(&value));
         remove_other_spelling(&mut table, &path);
@@ -30,10 +36,10 @@ pub fn load(base: Source, assignments: &[String]) -> Result<Config, ConfigError>
     Ok(config)
 }
 
-fn parse(source: &Source) -> Result<Table, ConfigError> {
+fn parse(source: &Source) -> Result<Table, SettingError> {
     source.text.parse().map_err(|error: toml::de::Error| {
         let problem = Problem::Syntax { reason: error.message().to_owned() };
-        ConfigError::at(problem, source, error.span())
+        SettingError::at(problem, source, error.span())
     })
 }
 
@@ -41,21 +47,6 @@ fn parse(source: &Source) -> Result<Table, ConfigError> {
 fn parse_value(text: &str) -> Value {
     let document = format!("value = {text}").parse::<Table>();
     document.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-/// Sets the value at a path, making the tables on the way.
-pub(super) fn insert(table: &mut Table, path: &[String], value: Value) {
-    let [section @ .., last] = path else { return };
-    let mut target = table;
-    for part in section {
-        let entry = target.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
-        if !entry.is_table() {
-            *entry = Value::Table(Table::new());
-        }
-        let Value::Table(inner) = entry else { return };
-        target = inner;
-    }
-    target.insert(last.clone(), value);
 }
 
 /// A key may have two spellings (its own and the public code's); the one set last counts.
@@ -74,22 +65,9 @@ fn remove_other_spelling(table: &mut Table, path: &[String]) {
 fn duplicates(section: &str, key: &str, other: &str, keys: &Table) -> bool {
     let pair = [key, other, "kind"].into_iter().filter_map(|key| Some((key.to_owned(), keys.get(key)?.clone())));
     let table = Table::from_iter([(section.to_owned(), Value::Table(pair.collect()))]);
-    deserialize(&table).is_err_and(|error| error.message().starts_with("duplicate field"))
+    matches!(deserialize::config(&table), Err(Refusal::Duplicate(_)))
 }
 
-/// The config that a table says. `model.kind` decides which keys `[model]` has, so it needs a value before the others.
-pub(super) fn deserialize(table: &Table) -> Result<Config, toml::de::Error> {
-    let mut table = table.clone();
-    if let Some(Value::Table(model)) = table.get_mut("model") {
-        model.entry("kind").or_insert_with(|| Value::String("dit".into()));
-    }
-    Config::deserialize(Value::Table(table))
-}
-
-fn check(table: &Table, sources: &[Source]) -> Result<Config, ConfigError> {
-    deserialize(table).map_err(|error| {
-        let found = culprit::find(table, &[]);
-        let (path, message) = found.unwrap_or_else(|| (Vec::new(), error.message().to_owned()));
-        culprit::explain(table, &path, &message, sources)
-    })
+fn check(table: &Table, sources: &[Source]) -> Result<Config, SettingError> {
+    deserialize::config(table).map_err(|refusal| diagnose(table, refusal, sources))
 }

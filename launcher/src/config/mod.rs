@@ -1,11 +1,13 @@
 //! The settings of a run: a section per subject, composed from the crates that own them.
 
-mod culprit;
+mod deserialize;
+mod diagnose;
 mod error;
 mod load;
 mod resolved;
 mod sections;
 mod source;
+mod table;
 mod train;
 
 use std::path::Path;
@@ -13,11 +15,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use twinflow_methods::{flow::SampleConfig, flow_matching::FlowConfig, twinflow::TwinFlowConfig};
 use twinflow_models::denoisers::ModelConfig;
+use twinflow_nn::ConfigError;
 use twinflow_runtime::DeviceConfig;
 use twinflow_training::optim::OptimizerConfig;
 
-use crate::cli::ConfigArgs;
-pub use error::{ConfigError, Problem};
+pub use deserialize::{named, names};
+use error::Problem;
+pub use error::SettingError;
 pub use resolved::ResolvedConfig;
 pub use sections::{DataConfig, DataKind, RunConfig};
 pub use source::Source;
@@ -65,25 +69,22 @@ impl PartialEq for Origins {
 }
 
 impl Config {
-    /// The config that the command line asks for.
+    /// The quickstart's config with `--set` assignments on top.
     ///
     /// # Errors
-    /// See [`ConfigError`].
-    pub fn from_args(args: &ConfigArgs) -> Result<Self, ConfigError> {
-        match &args.config {
-            Some(path) => Self::from_file(path, &args.set),
-            None => Self::from_text("quickstart.toml (built in)", QUICKSTART, &args.set),
-        }
+    /// See [`SettingError`].
+    pub fn quickstart(assignments: &[String]) -> Result<Self, SettingError> {
+        Self::from_text("quickstart.toml (built in)", QUICKSTART, assignments)
     }
 
     /// The config of a file with `--set` assignments on top.
     ///
     /// # Errors
-    /// See [`ConfigError`].
-    pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, ConfigError> {
+    /// See [`SettingError`].
+    pub fn from_file(path: &Path, assignments: &[String]) -> Result<Self, SettingError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let problem = Problem::Unreadable { path: path.display().to_string(), reason: error.to_string() };
-            ConfigError::nowhere(problem)
+            SettingError::nowhere(problem)
         })?;
         Self::from_text(&path.display().to_string(), &text, assignments)
     }
@@ -91,8 +92,8 @@ impl Config {
     /// The config of a text with `--set` assignments on top; `name` stands in messages.
     ///
     /// # Errors
-    /// See [`ConfigError`].
-    pub fn from_text(name: &str, text: &str, assignments: &[String]) -> Result<Self, ConfigError> {
+    /// See [`SettingError`].
+    pub fn from_text(name: &str, text: &str, assignments: &[String]) -> Result<Self, SettingError> {
         load::load(Source::toml(name, text), assignments)
     }
 
@@ -102,22 +103,21 @@ impl Config {
     }
 
     /// A refusal by the crate that owns the setting, shown where the setting is written.
-    pub(super) fn refused(&self, error: &twinflow_nn::ConfigError) -> ConfigError {
-        use twinflow_nn::{ConfigError as Refusal};
+    pub(super) fn refused(&self, error: &ConfigError) -> SettingError {
         let key = match error {
-            Refusal::Value { key, .. } | Refusal::NotMultiple { key, .. } | Refusal::NoMatch { key, .. } => key,
-            Refusal::Conflict { second, .. } => second,
-            Refusal::BatchTooSmall { .. } | Refusal::PartNotDivisible { .. } => "train.batch_size",
+            ConfigError::Value { key, .. } | ConfigError::NotMultiple { key, .. } | ConfigError::NoMatch { key, .. } => key,
+            ConfigError::Conflict { second, .. } => second,
+            ConfigError::BatchTooSmall { .. } | ConfigError::PartNotDivisible { .. } => "train.batch_size",
         };
         let problem = Problem::Unfit { reason: error.to_string() };
-        ConfigError::with_key(problem, key, &self.origins.0)
+        SettingError::with_key(problem, key, &self.origins.0)
     }
 
     /// Refuses values that fit their type but make no sense.
-    fn validate(&self) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), SettingError> {
         self.validate_own().map_err(|(key, reason)| {
             let problem = Problem::Refused { key: key.to_owned(), reason: reason.to_owned() };
-            ConfigError::with_key(problem, key, &self.origins.0)
+            SettingError::with_key(problem, key, &self.origins.0)
         })?;
         let sections =
             [self.flow.validate(), self.twinflow.validate(), self.optimizer.validate(), self.sample.validate()];

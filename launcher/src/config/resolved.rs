@@ -9,7 +9,7 @@ use twinflow_models::denoisers::DataSpec;
 use twinflow_runtime::model::Model;
 use twinflow_training::{StepConfig, Trainer};
 
-use super::{Config, ConfigError};
+use super::{Config, SettingError};
 
 /// A [`Config`] whose `[data]` says the sizes of the samples; a run makes it once.
 pub struct ResolvedConfig {
@@ -48,7 +48,7 @@ impl ResolvedConfig {
     ///
     /// # Errors
     /// Values that do not fit each other, the dataset or the world.
-    pub fn trainer(&self, processes: usize) -> Result<Trainer, ConfigError> {
+    pub fn trainer(&self, processes: usize) -> Result<Trainer, SettingError> {
         let train = &self.train;
         let config = StepConfig {
             model: self.model.clone(),
@@ -72,7 +72,7 @@ impl ResolvedConfig {
     ///
     /// # Errors
     /// Values that do not fit each other or the samples.
-    pub fn model(&self) -> Result<Model, ConfigError> {
+    pub fn model(&self) -> Result<Model, SettingError> {
         Model::new(&self.model, self.data_spec(), self.train.precision).map_err(|error| self.refused(&error))
     }
 }

@@ -35,6 +35,24 @@ fn wrong_values_say_what_was_found_and_what_is_allowed() {
 }
 
 #[test]
+fn what_may_stand_in_a_place_is_told_for_every_type() {
+    let out = |setting: &str| refused("", &[setting]);
+    check(&out("run.name=[1]"), &["run.name is [1], but must be a text"]);
+    check(&out("data.flip=yes"), &["data.flip is \"yes\", but must be true or false"]);
+    check(&out("train.ema_decay=true"), &["train.ema_decay is true, but must be a number"]);
+    check(&out("device.optimization_level=fast"), &["is \"fast\", but must be a whole number"]);
+    check(&out("run.seed=5000000000"), &["run.seed is 5000000000, but must be a whole number, 0 to 4294967295"]);
+    check(&out("optimizer.no_decay=bias"), &["optimizer.no_decay is \"bias\", but must be a list of texts"]);
+    check(&out("optimizer.betas=0.9"), &["optimizer.betas is 0.9, but must be a pair of numbers"]);
+    check(&out("flow.time_distribution=[1, 2]"), &["flow.time_distribution is [1, 2], but must be three numbers"]);
+    check(&out("device.platform=3"), &["device.platform is 3, but must be one of \"auto\", \"cpu\", \"cuda\""]);
+    check(&out("model.kind=3"), &["model.kind is 3, but must be one of \"dit\", \"mlp\", \"unet\""]);
+    check(&out("twinflow.shares={ e2e = 0.5 }"), &["twinflow.shares: `mul` is missing"]);
+    let twice = refused("[sample]\nnfe = 1\nsampling_steps = 2\n", &[]);
+    check(&twice, &["sample: `nfe` is there twice", "c.toml"]);
+}
+
+#[test]
 fn assignments_are_checked_where_they_stand() {
     let out = refused("", &["trian.steps=5"]);
     check(&out, &["unknown key 'trian'", "did you mean 'train'?", "Known at the top"]);
@@ -72,10 +90,38 @@ fn the_public_names_are_aliases_that_assignments_replace() {
 
 #[test]
 fn the_configs_that_come_with_the_program_load() {
-    for file in ["quickstart", "fashion-mnist", "toy", "toy-image-free", "tutorial", "dit-xl-2", "bench-dit"] {
-        let path = format!("{}/../configs/{file}.toml", env!("CARGO_MANIFEST_DIR"));
-        let config = Config::from_file(Path::new(&path), &[]).unwrap();
-        assert_eq!(config.run.name, file);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 7, "{files:?}");
+    for path in files {
+        let mut config = Config::from_file(&path, &[]).unwrap();
+        assert_eq!(config.run.name, path.file_stem().unwrap().to_string_lossy());
+        let written: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        let resolved: toml::Table = config.to_toml().parse().unwrap();
+        assert_holds(&resolved.into(), &written.into(), &path.display().to_string());
+        let data = &mut config.data;
+        [data.height, data.width, data.channels] = match data.kind {
+            DataKind::Toy => [1, 1, 2],
+            DataKind::Hdf5 => [28, 28, 1],
+            DataKind::Synthetic => data.shape(),
+        };
+        config.trainer(1).unwrap();
+    }
+}
+
+/// Panics unless all that is `written` has the same value in `resolved`.
+fn assert_holds(resolved: &toml::Value, written: &toml::Value, place: &str) {
+    let number = |value: &toml::Value| value.as_float().or(value.as_integer().map(|number| number as f64));
+    match (resolved, written) {
+        (toml::Value::Table(resolved), toml::Value::Table(written)) => written
+            .iter()
+            .for_each(|(key, value)| assert_holds(resolved.get(key).expect(key), value, &format!("{place} {key}"))),
+        (toml::Value::Array(resolved), toml::Value::Array(written)) => {
+            assert_eq!(resolved.len(), written.len(), "{place}");
+            resolved.iter().zip(written).for_each(|(resolved, written)| assert_holds(resolved, written, place));
+        }
+        _ if number(written).is_some() => assert_eq!(number(resolved), number(written), "{place}"),
+        _ => assert_eq!(resolved, written, "{place}"),
     }
 }
 

@@ -1,10 +1,8 @@
 //! Samples side by side.
 
-use std::path::Path;
-
 use image::{GrayImage, ImageBuffer, Luma, Pixel, Rgb, RgbImage, imageops};
 
-use super::PictureError;
+use super::{Picture, PictureError};
 
 /// Pixels between pictures, after enlarging.
 const GAP: u32 = 2;
@@ -14,20 +12,19 @@ pub fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().map(|value| ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8).collect()
 }
 
-/// Writes pictures `[n, height, width, channels]` as a grid with `columns` per row (one row per class), enlarged twice.
-/// One channel gives a gray picture, three an RGB one; of other numbers the first is shown.
+/// Pictures `[n, height, width, channels]` as a grid with `columns` per row (one row per class), enlarged twice. One
+/// channel gives a gray picture, three an RGB one; of other numbers the first is shown.
 ///
 /// # Errors
-/// [`PictureError`] if the file cannot be written.
-pub fn draw_grid(path: &Path, bytes: &[u8], shape: [usize; 3], columns: usize) -> Result<(), PictureError> {
-    let saved = if shape[2] == 3 {
+/// [`PictureError::Draw`].
+pub fn grid(bytes: &[u8], shape: [usize; 3], columns: usize) -> Result<Picture, PictureError> {
+    if shape[2] == 3 {
         let rgb: RgbImage = tile(bytes, shape, columns, |pixel| Rgb([pixel[0], pixel[1], pixel[2]]));
-        rgb.save(path)
+        Picture::new(rgb)
     } else {
         let gray: GrayImage = tile(bytes, shape, columns, |pixel| Luma([pixel[0]]));
-        gray.save(path)
-    };
-    saved.map_err(|error| PictureError::new(path, error))
+        Picture::new(gray)
+    }
 }
 
 fn tile<P: Pixel<Subpixel = u8> + 'static>(

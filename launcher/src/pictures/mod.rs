@@ -1,29 +1,97 @@
-//! PNG files: grids of samples, points in the plane, loss curves.
+//! Pictures: grids of samples, points in the plane, charts over steps.
 
-mod curves;
+mod chart;
 mod grid;
 mod points;
 
-use std::path::PathBuf;
+use std::{
+    error::Error,
+    io::{self, Cursor},
+    path::{Path, PathBuf},
+};
 
+use image::{DynamicImage, ImageFormat, RgbImage};
 use miette::Diagnostic;
+use plotters::{coord::Shift, prelude::*};
 
-pub use curves::{Curve, draw_curves};
-pub use grid::{draw_grid, to_bytes};
-pub use points::draw_points;
+pub use chart::{Axis, Chart, Curve};
+pub use grid::{grid, to_bytes};
+pub use points::points;
 
-/// A picture cannot be written.
+use crate::run_folder::advice;
+
+/// Classes that a picture shows at most: with more it would be thousands of rows high.
+pub const MOST_CLASSES: usize = 64;
+
+/// A PNG in memory: it goes to files, to TensorBoard and into reports.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    pub png: Vec<u8>,
+    /// Height, width and channels.
+    pub shape: [u32; 3],
+}
+
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot write the picture {}: {reason}", path.display())]
-pub struct PictureError {
-    path: PathBuf,
-    reason: String,
+pub enum PictureError {
+    /// It has no pixels, or more than memory holds.
+    #[error("cannot draw a picture: {reason}")]
+    Draw { reason: String },
+    #[error("cannot write the picture {}: {source}", path.display())]
+    #[diagnostic(help("{}", advice(source)))]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl Picture {
+    fn new(image: impl Into<DynamicImage>) -> Result<Self, PictureError> {
+        let image = image.into();
+        let mut png = Cursor::new(Vec::new());
+        image.write_to(&mut png, ImageFormat::Png).map_err(PictureError::draw)?;
+        let shape = [image.height(), image.width(), image.color().channel_count().into()];
+        Ok(Picture { png: png.into_inner(), shape })
+    }
+
+    /// Puts it at `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write(&self, path: &Path) -> Result<(), PictureError> {
+        twinflow_files::write(path, &self.png).map_err(|source| PictureError::Write { path: path.to_owned(), source })
+    }
+
+    /// What `draw` puts on a canvas of `[width, height]` pixels.
+    fn plotted(
+        [width, height]: [u32; 2],
+        draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>) -> Result<(), Box<dyn Error>>,
+    ) -> Result<Self, PictureError> {
+        register_font();
+        let mut pixels = RgbImage::new(width, height);
+        let canvas = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        draw(&canvas).map_err(PictureError::draw)?;
+        drop(canvas);
+        Self::new(pixels)
+    }
 }
 
 impl PictureError {
-    fn new(path: &std::path::Path, reason: impl std::fmt::Display) -> Self {
-        PictureError { path: path.to_owned(), reason: reason.to_string() }
+    fn draw(reason: impl ToString) -> Self {
+        PictureError::Draw { reason: reason.to_string() }
     }
+}
+
+/// `most` of the numbers below `count`, spread evenly, first and last among them; all if there are no more.
+pub fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let shown = count.min(most);
+    (0..shown).map(move |i| if shown == count { i } else { i * (count - 1) / (shown - 1).max(1) })
+}
+
+/// The classes that a picture of samples shows.
+pub fn shown_classes(classes: usize) -> Vec<i32> {
+    spread(classes, MOST_CLASSES).map(|class| class as i32).collect()
+}
+
+/// What to tell where a picture does not show all classes.
+pub fn classes_note(classes: usize) -> Option<String> {
+    (classes > MOST_CLASSES).then(|| format!("{MOST_CLASSES} of {classes} classes, spread evenly"))
 }
 
 /// Makes the font known to the plotting library, which has none of its own: compute nodes often have none either.
@@ -31,4 +99,29 @@ fn register_font() {
     use plotters::style::{FontStyle, register_font};
     // It fails only for bytes that are no font.
     let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_classes_some_are_shown_and_it_is_told() {
+        assert_eq!((shown_classes(3), classes_note(3)), (vec![0, 1, 2], None));
+        assert_eq!((shown_classes(64).len(), classes_note(64)), (64, None));
+        let shown = shown_classes(5000);
+        assert_eq!((shown.len(), shown[0], shown[63]), (64, 0, 4999));
+        let gaps: Vec<i32> = shown.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| [79, 80].contains(gap)), "{gaps:?}");
+        assert_eq!(classes_note(5000).unwrap(), "64 of 5000 classes, spread evenly");
+        assert_eq!(spread(7, 1).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told() {
+        let picture = points(&[0.0, 0.0], &[1], "points").unwrap();
+        assert_eq!(picture.shape, [500, 480, 3]);
+        let error = picture.write(Path::new("no/such/folder.png")).unwrap_err();
+        assert!(error.to_string().contains("cannot write the picture no/such/folder.png"), "{error}");
+    }
 }

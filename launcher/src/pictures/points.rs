@@ -1,28 +1,31 @@
 //! Points in the plane, a colour per class.
 
-use std::path::Path;
+use std::error::Error;
 
-use plotters::prelude::*;
+use plotters::{coord::Shift, prelude::*};
 
-use super::{PictureError, register_font};
+use super::{Picture, PictureError};
 
 /// Half the side of the frame. It is fixed, so that the pictures of a run are comparable; the toy sets lie within -1..1.
 const EXTENT: f32 = 1.6;
 
-/// Writes points `[n, 2]` as a picture, coloured by label; those outside the frame are left out.
+/// Points `[n, 2]` as a picture, coloured by label; those outside the frame are left out.
 ///
 /// # Errors
-/// [`PictureError`] if the file cannot be written.
-pub fn draw_points(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), PictureError> {
-    register_font();
-    draw(path, points, labels, title).map_err(|error| PictureError::new(path, error))
+/// [`PictureError::Draw`].
+pub fn points(points: &[f32], labels: &[i32], title: &str) -> Result<Picture, PictureError> {
+    Picture::plotted([480, 500], |canvas| draw(canvas, points, labels, title))
 }
 
-fn draw(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), Box<dyn std::error::Error>> {
+fn draw(
+    canvas: &DrawingArea<BitMapBackend<'_>, Shift>,
+    points: &[f32],
+    labels: &[i32],
+    title: &str,
+) -> Result<(), Box<dyn Error>> {
     let extent = -EXTENT..EXTENT;
-    let root = BitMapBackend::new(path, (480, 500)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
+    canvas.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(canvas)
         .caption(title, ("sans-serif", 16))
         .margin(10)
         .x_label_area_size(24)
@@ -34,6 +37,6 @@ fn draw(path: &Path, points: &[f32], labels: &[i32], title: &str) -> Result<(), 
         let color = Palette99::pick(*label as usize).mix(0.7);
         Circle::new((point[0], point[1]), 2, color.filled())
     }))?;
-    root.present()?;
+    canvas.present()?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::page::{escape, table};
+use super::html::{escape, table};
 
 /// The evaluation as HTML: its single values, then a row per result and one for the training images.
 pub fn section(json: &str) -> String {

@@ -1,7 +1,16 @@
 //! The report's HTML.
 
-use super::{Material, base64, evaluation};
-use crate::{environment::Environment, metrics::StepMetrics};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::{
+    charts, evaluation,
+    html::{escape, table},
+    material::{Material, Steps},
+};
+use crate::{
+    environment::Environment,
+    pictures::{Chart, PictureError},
+};
 
 const STYLE: &str = "
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 86rem; margin: 0 auto; padding: 1rem 1.5rem 4rem;
@@ -14,11 +23,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 figure { margin: 0; } figcaption { color: #555; margin-bottom: .3rem; }
 .pictures img { width: 20rem; max-width: 100%; border: 1px solid #ddd; }
 .pictures figure:last-child img { width: 40rem; }
-.chart figcaption span { margin-left: 1rem; white-space: nowrap; }
-.chart i { display: inline-block; width: .9rem; height: .2rem; margin: 0 .35rem .2rem 0; }
-svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: #555; }
-svg polyline { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
-svg .grid { stroke: #e4e4e4; } svg .phase { stroke: #888; stroke-dasharray: 4 3; }
+svg { width: 100%; height: auto; }
 table { border-collapse: collapse; margin: .5rem 0 1.2rem; }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: top;
   overflow-wrap: anywhere; }
@@ -26,30 +31,25 @@ pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 ";
 
 /// The whole page.
-pub fn page(material: &Material) -> String {
+///
+/// # Errors
+/// A chart that cannot be drawn.
+pub fn page(material: &Material) -> Result<String, PictureError> {
     let name = escape(&material.name);
-    let charts: String = material.charts().iter().map(|chart| chart.to_html()).collect();
-    let dashes = match material.second_phase() {
-        Some(step) => format!("<p>The dashed line is the start of the TwinFlow phase, at step {step}.</p>\n"),
-        None => String::new(),
-    };
     let sections = [
-        section(
-            "Curves",
-            &if charts.is_empty() { charts } else { format!("{dashes}<div class=\"grid\">{charts}</div>") },
-        ),
-        section("Samples over time", &pictures(&material.pictures)),
+        section("Curves", &curves(&material.steps)?),
+        section("Samples over time", &pictures(material)),
         section("Evaluation", &material.evaluation.as_deref().map_or(String::new(), evaluation::section)),
         section("Environment", &material.environments.iter().map(environment).collect::<String>()),
         section("Settings", &format!("<pre>{}</pre>", escape(&material.config))),
     ];
-    format!(
+    Ok(format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>{name} - TwinFlow-XLA</title><style>{STYLE}</style></head>\n<body>\n<h1>{name}</h1>\n{}{}</body></html>\n",
-        summary(&material.metrics),
+        summary(&material.steps),
         sections.concat()
-    )
+    ))
 }
 
 /// A headed part of the page; nothing without a content.
@@ -57,20 +57,18 @@ fn section(title: &str, content: &str) -> String {
     if content.is_empty() { String::new() } else { format!("<h2>{title}</h2>\n{content}\n") }
 }
 
-fn summary(metrics: &[StepMetrics]) -> String {
-    let Some(last) = metrics.last() else { return "<p>No step is done yet.</p>\n".to_owned() };
-    let seconds: f64 = metrics.iter().map(|line| line.step_seconds).sum();
-    let mut rates: Vec<f64> = metrics.iter().map(|line| line.samples_per_second).collect();
+fn summary(Steps { last, seconds, skipped, rates, .. }: &Steps) -> String {
+    let Some(last) = last else { return "<p>No step is done yet.</p>\n".to_owned() };
+    let mut rates = rates.clone();
     rates.sort_by(f64::total_cmp);
-    let skipped = metrics.iter().filter(|line| line.skipped).count();
     let mut facts = vec![
         ("steps", last.step.to_string()),
         ("phase", escape(&last.phase)),
-        ("time in steps", duration(seconds)),
+        ("time in steps", duration(*seconds)),
         ("samples per second (median)", format!("{:.0}", rates[rates.len() / 2])),
         ("last loss", format!("{:.4}", last.loss)),
     ];
-    if skipped > 0 {
+    if *skipped > 0 {
         facts.push(("steps left out, not finite", skipped.to_string()));
     }
     let facts: String = facts.iter().map(|(name, value)| format!("<li>{name} <b>{value}</b></li>")).collect();
@@ -86,16 +84,36 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn pictures(pictures: &[(String, Vec<u8>)]) -> String {
+/// The charts, and what their dashed lines mean.
+fn curves(steps: &Steps) -> Result<String, PictureError> {
+    let charts = charts::all(&steps.history).iter().map(figure).collect::<Result<String, _>>()?;
+    let phase = |(step, phase): &(u64, String)| format!("{} phase, at step {step}", escape(phase));
+    let phases: Vec<String> = steps.history.later_phases().iter().map(phase).collect();
+    let dashes = match phases.is_empty() {
+        true => String::new(),
+        false => format!("<p>A dashed line is the start of another phase: {}.</p>\n", phases.join("; ")),
+    };
+    Ok(if charts.is_empty() { charts } else { format!("{dashes}<div class=\"grid\">{charts}</div>") })
+}
+
+/// Nothing for a chart without curves.
+fn figure(chart: &Chart) -> Result<String, PictureError> {
+    let title = escape(&chart.title);
+    let svg = chart.to_svg()?;
+    Ok(svg.map_or(String::new(), |svg| format!("<figure class=\"chart\" aria-label=\"{title}\">{svg}</figure>\n")))
+}
+
+fn pictures(material: &Material) -> String {
     let figure = |(name, png): &(String, Vec<u8>)| {
-        let (name, data) = (escape(name), base64::encode(png));
+        let (name, data) = (escape(name), BASE64_STANDARD.encode(png));
         format!(
             "<figure><figcaption>{name}</figcaption>\
              <img alt=\"samples, {name}\" src=\"data:image/png;base64,{data}\"></figure>\n"
         )
     };
-    let figures: String = pictures.iter().map(figure).collect();
-    if figures.is_empty() { figures } else { format!("<div class=\"pictures\">\n{figures}</div>") }
+    let figures: String = material.pictures.iter().map(figure).collect();
+    let note = material.classes_note().map_or(String::new(), |note| format!("<p>Of the classes: {note}.</p>\n"));
+    if figures.is_empty() { figures } else { format!("{note}<div class=\"pictures\">\n{figures}</div>") }
 }
 
 fn environment(environment: &Environment) -> String {
@@ -133,22 +151,6 @@ fn date(seconds: u64) -> String {
     }
     let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!("{year}-{:02}-{:02} {hour:02}:{minute:02} UTC", month + 1, days + 1)
-}
-
-/// A table of texts, with a line of headings if there are any.
-pub fn table(headings: &[String], rows: &[Vec<String>]) -> String {
-    let line = |kind: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!("<{kind}>{}</{kind}>", escape(cell))).collect();
-        format!("<tr>{cells}</tr>\n")
-    };
-    let head = if headings.is_empty() { String::new() } else { line("th", headings) };
-    let body: String = rows.iter().map(|row| line("td", row)).collect();
-    format!("<table>\n{head}{body}</table>\n")
-}
-
-/// A text as HTML shows it literally.
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -7,126 +7,182 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{metrics::StepMetrics, run_folder::host};
+use prost::Message;
 
-/// An event file of one job. A resumed run has several in its folder, which TensorBoard joins.
+use self::event::{Event, What};
+use crate::{metrics::StepMetrics, pictures::Picture, run_folder::{advice, host}};
+
+/// What names of event files begin with.
+const PREFIX: &str = "events.out.tfevents.";
+
+/// Bytes of an event's start that hold its wall time: a key and a double.
+const WALL_TIME_BYTES: usize = 9;
+
+/// An event file of one job. A resumed run has several in its folder, which TensorBoard joins in the order of their
+/// names.
 pub struct EventFile {
     path: PathBuf,
     file: File,
+    clock: Clock,
 }
 
-/// An event file cannot be written.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("TensorBoard's events: {}: {source}", path.display())]
+#[diagnostic(help("{}", advice(source)))]
 pub struct EventFileError {
     path: PathBuf,
     source: io::Error,
 }
 
+/// A clock that goes on from where another one was, though this machine's may be behind it.
+struct Clock {
+    start: f64,
+    started: Instant,
+}
+
 impl EventFile {
-    /// A new file in a folder, which is made if need be, of a job that goes on after `done` steps.
+    /// A new file in a folder, which is made if need be, of a job that goes on after `done` steps. Its name and its times
+    /// come after those of the files that are there, whatever this machine's clock says.
     ///
     /// # Errors
     /// The system's.
     pub fn create(folder: &Path, done: u64) -> Result<Self, EventFileError> {
-        // TensorBoard reads the files in the order of their names.
-        let seconds = seconds_since_epoch() as u64;
-        let path = folder.join(format!("events.out.tfevents.{seconds:010}.{done:010}.{}", host()));
-        let fail = |source| EventFileError { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(fail)?;
-        let mut file = File::create(&path).map_err(fail)?;
-        // The start of a session at a step makes TensorBoard forget what an earlier job said of later steps.
-        let first = [event::version(seconds as f64), event::session_start(seconds as f64, done + 1)];
-        file.write_all(&first.map(|event| record::frame(&event)).concat()).map_err(fail)?;
-        Ok(EventFile { path, file })
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source| EventFileError { path, source }
+        };
+        fs::create_dir_all(folder).map_err(fail(folder))?;
+        let clock = Clock::after(last_time(folder).map_err(fail(folder))?);
+        let path = folder.join(format!("{PREFIX}{:010}.{done:010}.{}", clock.start as u64, host()));
+        let file = File::create_new(&path).map_err(fail(&path))?;
+        let mut events = EventFile { path, file, clock };
+        events.write(0, What::version())?;
+        events.write(done + 1, What::session_start())?;
+        Ok(events)
     }
 
-    /// Adds a step's numbers.
+    /// Adds a step's numbers. A skipped step has no losses, and terms that a phase does not have would be lines at zero.
     ///
     /// # Errors
     /// The system's.
     pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), EventFileError> {
-        self.write(&event::scalars(seconds_since_epoch(), metrics.step, &scalars(metrics)))
+        let is_shown = |tag: &str, value: f64| tag.starts_with("rate/") || (!metrics.skipped && value != 0.0);
+        let shown = metrics.by_tag().filter(|(tag, value)| is_shown(tag, *value));
+        self.write(metrics.step, What::scalars(shown))
     }
 
-    /// Adds a PNG file that shows the samples of a step.
+    /// Adds a picture of a step's samples.
     ///
     /// # Errors
-    /// A file that is no picture, or the system's.
-    pub fn append_picture(&mut self, step: u64, path: &Path) -> Result<(), EventFileError> {
-        let fail = |source| EventFileError { path: path.to_owned(), source };
-        let png = fs::read(path).map_err(fail)?;
-        let picture = image::load_from_memory(&png).map_err(|error| fail(io::Error::other(error)))?;
-        let shape = [picture.height(), picture.width(), picture.color().channel_count().into()];
-        self.write(&event::picture(seconds_since_epoch(), step, "samples", shape, &png))
+    /// The system's.
+    pub fn append_picture(&mut self, step: u64, picture: &Picture) -> Result<(), EventFileError> {
+        self.write(step, What::picture("samples", picture.shape, &picture.png))
     }
 
     /// In one write: a reader sees whole records.
-    fn write(&mut self, event: &[u8]) -> Result<(), EventFileError> {
-        let written = self.file.write_all(&record::frame(event));
+    fn write(&mut self, step: u64, what: What) -> Result<(), EventFileError> {
+        let event = Event { wall_time: self.clock.now(), step: step as i64, what: Some(what) };
+        let written = self.file.write_all(&record::frame(&event.encode_to_vec()));
         written.map_err(|source| EventFileError { path: self.path.clone(), source })
     }
 }
 
-/// The step's numbers under TensorBoard's names; a slash groups charts. A skipped step has no losses, and terms that a
-/// phase does not have would be lines at zero.
-fn scalars(metrics: &StepMetrics) -> Vec<(&'static str, f64)> {
-    let rates = [
-        ("rate/learning_rate", metrics.learning_rate),
-        ("rate/samples_per_second", metrics.samples_per_second),
-        ("rate/step_seconds", metrics.step_seconds),
-        ("rate/communication_seconds", metrics.communication_seconds),
-    ];
-    let losses = [("loss/total", metrics.loss), ("loss/base", metrics.loss_base), ("gradient/norm", metrics.grad_norm)];
-    let twinflow = [
-        ("loss/adversarial", metrics.loss_adversarial),
-        ("loss/rectify", metrics.loss_rectify),
-        ("self_play/gap", metrics.self_play_gap),
-    ];
-    let losses = losses.into_iter().chain(twinflow.into_iter().filter(|_| metrics.phase == "twinflow"));
-    rates.into_iter().chain(losses.filter(|_| !metrics.skipped)).collect()
+impl Clock {
+    fn after(last: f64) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64());
+        Clock { start: now.max(last), started: Instant::now() }
+    }
+
+    /// Seconds since 1970.
+    fn now(&self) -> f64 {
+        self.start + self.started.elapsed().as_secs_f64()
+    }
 }
 
-fn seconds_since_epoch() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
+/// A time after all that the event files of a folder say, by their names and by the events of the last one; 0 if there
+/// are none.
+fn last_time(folder: &Path) -> io::Result<f64> {
+    let mut last = (0, None);
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(PREFIX));
+        let seconds = name.and_then(|name| name.split('.').next()?.parse::<u64>().ok());
+        last = last.max(seconds.map_or((0, None), |seconds| (seconds + 1, Some(path))));
+    }
+    let (after_name, Some(path)) = last else { return Ok(0.0) };
+    let heads = record::heads(&path, WALL_TIME_BYTES)?;
+    let times = heads.filter_map(|head| Some(Event::decode(&head[..]).ok()?.wall_time));
+    Ok(times.fold(after_name as f64, f64::max))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{event::Shown, *};
+
+    fn events(path: &Path) -> Vec<Event> {
+        let records = record::heads(path, usize::MAX).unwrap();
+        records.map(|record| Event::decode(&record[..]).unwrap()).collect()
+    }
+
+    fn scalars(event: &Event) -> Vec<(&str, f32)> {
+        let Some(What::Summary(summary)) = &event.what else { panic!("no summary: {event:?}") };
+        let scalar = |shown: &Option<Shown>| match shown {
+            Some(Shown::Scalar(value)) => *value,
+            other => panic!("no scalar: {other:?}"),
+        };
+        summary.value.iter().map(|tagged| (tagged.tag.as_str(), scalar(&tagged.shown))).collect()
+    }
+
+    fn step() -> StepMetrics {
+        let terms = [("loss_base", 0.5), ("loss_rectify", 0.0), ("loss_perceptual", -0.25)];
+        let terms = terms.map(|(name, value)| (name.to_owned(), value)).into();
+        StepMetrics { step: 7, phase: "flow".into(), loss: 0.25, terms, ..StepMetrics::default() }
+    }
 
     #[test]
     fn files_hold_framed_events_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let metrics = StepMetrics { step: 7, phase: "twinflow".into(), loss: 0.25, ..StepMetrics::default() };
         let mut file = EventFile::create(&folder.path().join("tensorboard"), 6).unwrap();
-        file.append(&metrics).unwrap();
-        let name = file.path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(name.starts_with("events.out.tfevents."), "{name}");
-        let mut rest = &fs::read(&file.path).unwrap()[..];
-        let mut events = Vec::new();
-        while !rest.is_empty() {
-            let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
-            let event = &rest[12..12 + length];
-            assert_eq!(rest[..16 + length], record::frame(event)[..]);
-            events.push(event.to_vec());
-            rest = &rest[16 + length..];
-        }
-        assert_eq!(events.len(), 3);
-        assert!(events[0].ends_with(b"brain.Event:2"));
-        let has = |needle: &[u8]| events[2].windows(needle.len()).any(|window| window == needle);
-        let total = [&b"\x0a\x0aloss/total\x15"[..], &0.25f32.to_le_bytes()].concat();
-        assert!(has(&total) && has(b"loss/adversarial") && has(b"self_play/gap"));
+        file.append(&step()).unwrap();
+        let events = events(&file.path);
+        assert_eq!(events.iter().map(|event| event.step).collect::<Vec<_>>(), [0, 7, 7]);
+        assert_eq!(events[0].what, Some(What::version()));
+        assert_eq!(events[1].what, Some(What::session_start()));
+        assert!(events.is_sorted_by(|a, b| a.wall_time <= b.wall_time));
     }
 
     #[test]
-    fn terms_that_are_not_there_are_not_drawn() {
-        let names = |metrics: &StepMetrics| scalars(metrics).iter().map(|(name, _)| *name).collect::<Vec<_>>();
-        let flow = StepMetrics { phase: "flow".into(), ..StepMetrics::default() };
-        assert!(names(&flow).contains(&"loss/base") && !names(&flow).contains(&"loss/rectify"));
-        assert!(names(&StepMetrics { skipped: true, ..flow }).iter().all(|name| name.starts_with("rate/")));
+    fn every_term_has_a_chart_and_those_that_are_not_there_have_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = EventFile::create(folder.path(), 6).unwrap();
+        file.append(&step()).unwrap();
+        file.append(&StepMetrics { skipped: true, ..step() }).unwrap();
+        let events = events(&file.path);
+        let losses = scalars(&events[2]).into_iter().filter(|(tag, _)| !tag.starts_with("rate/")).collect::<Vec<_>>();
+        assert_eq!(losses, [("loss/total", 0.25), ("loss/base", 0.5), ("loss/perceptual", -0.25)]);
+        let rates = ["learning_rate", "samples_per_second", "step_seconds", "communication_seconds"];
+        let skipped = scalars(&events[3]).into_iter().map(|(tag, _)| tag.to_owned()).collect::<Vec<_>>();
+        assert_eq!(skipped, rates.map(|rate| format!("rate/{rate}")));
+    }
+
+    #[test]
+    fn a_file_sorts_after_the_one_before_though_the_clock_is_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name_time, event_time) = (9_000_000_000u64, 9_000_000_100.5);
+        let earlier = folder.path().join(format!("{PREFIX}{name_time}.0000000000.node-1"));
+        let event = Event { wall_time: event_time, step: 5, what: Some(What::version()) }.encode_to_vec();
+        fs::write(&earlier, [record::frame(&event), vec![1, 2, 3]].concat()).unwrap();
+        let mut paths = vec![earlier];
+        for done in [5, 5, 9] {
+            let mut file = EventFile::create(folder.path(), done).unwrap();
+            file.append(&step()).unwrap();
+            paths.push(file.path.clone());
+        }
+        assert!(paths.is_sorted_by(|a, b| a < b), "{paths:?}");
+        let times: Vec<f64> = paths.iter().flat_map(|path| events(path)).map(|event| event.wall_time).collect();
+        assert!(times.is_sorted() && times[1] >= event_time, "{times:?}");
     }
 }

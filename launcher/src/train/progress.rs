@@ -65,6 +65,9 @@ impl Progress {
 
 fn summary(metrics: &StepMetrics) -> String {
     let StepMetrics { phase, loss, grad_norm, samples_per_second, .. } = metrics;
-    let gap = if metrics.self_play_gap > 0.0 { format!("  gap {:.3}", metrics.self_play_gap) } else { String::new() };
-    format!("{phase}  loss {loss:.4}  grad {grad_norm:.3}{gap}  {samples_per_second:.0} samples/s")
+    // Of the method's terms, those that are no part of the loss, by the last word of their names.
+    let others = metrics.terms().filter(|(name, value)| !name.starts_with("loss_") && *value != 0.0);
+    let others = others.map(|(name, value)| format!("  {} {value:.3}", name.rsplit('_').next().unwrap_or(name)));
+    let others: String = others.collect();
+    format!("{phase}  loss {loss:.4}  grad {grad_norm:.3}{others}  {samples_per_second:.0} samples/s")
 }

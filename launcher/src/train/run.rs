@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use miette::{Diagnostic, Result};
-use twinflow_array::{HostArray, Place, Tree};
+use indexmap::IndexMap;
+use twinflow_array::HostArray;
 use twinflow_checkpoints::Retention;
 use twinflow_data::PrefetchLoader;
 use twinflow_runtime::{
@@ -25,6 +26,7 @@ use crate::{
     config::{NonFinite, ResolvedConfig},
     environment::Environment,
     metrics::{MetricsLog, StepMetrics},
+    pictures::classes_note,
     run_folder::RunFolder,
     tensorboard::EventFile,
 };
@@ -91,7 +93,8 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
         let metrics = step_metrics(step + 1, &trainer, phase, &outcome, plan.global_batch(), seconds, communication);
         if metrics.skipped && config.train.non_finite == NonFinite::Stop {
-            return world.agree(Err(first_not_finite(step + 1, &outcome.metrics).into()));
+            let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
+            return world.agree(Err(NotFinite { step: step + 1, term: term.to_owned(), value }.into()));
         }
         let ending = match (step + 1 == config.train.steps, stopped) {
             (true, _) => Some(Ending::Finished),
@@ -109,7 +112,9 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         }
     }
     observers.progress.finish();
-    observers.progress.say(&format!("done; one-step samples in {}", folder.join("samples/one-step.png").display()));
+    let shown = classes_note(config.data.classes).map_or(String::new(), |note| format!(" ({note})"));
+    let picture = folder.join("samples/one-step.png");
+    observers.progress.say(&format!("done; one-step samples in {}{shown}", picture.display()));
     Ok(())
 }
 
@@ -141,13 +146,8 @@ impl<'a> Observers<'a> {
             config: config.to_toml(),
             world_size: world.size(),
         };
-        let curves = DrawCurves {
-            metrics: folder.metrics(),
-            picture: folder.samples().join("loss.png"),
-            every: train.checkpoint_every,
-        };
-        let events =
-            WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)?, samples: folder.samples() };
+        let curves = DrawCurves { picture: folder.samples().join("loss.png"), every: train.checkpoint_every };
+        let events = WriteEvents(EventFile::create(&folder.tensorboard(), first_step)?);
         let report = WriteReport { run: folder.path().to_owned() };
         // The checkpoint comes first: pictures may wait, the state may not.
         let hooks: Vec<Box<dyn Hook + 'a>> =
@@ -159,12 +159,11 @@ impl<'a> Observers<'a> {
         if metrics.skipped {
             tracing::warn!(step = metrics.step, "loss or gradient is not finite; the update is left out");
         }
-        if let Some(log) = &mut self.log {
-            log.append(metrics)?;
-        }
         self.progress.on_step(metrics);
-        let info = StepInfo { metrics, state: engine.state(), ending };
-        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&info))
+        let Some(log) = &mut self.log else { return Ok(()) };
+        log.append(metrics)?;
+        let mut info = StepInfo { metrics, history: log.history(), state: engine.state(), ending, picture: None };
+        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&mut info))
     }
 }
 
@@ -173,7 +172,7 @@ fn scalar(array: &HostArray) -> f64 {
 }
 
 /// The terms of all phases; those that this phase's method does not have are 0.
-fn terms(trainer: &Trainer, metrics: &Metrics<HostArray>) -> Vec<(String, f64)> {
+fn terms(trainer: &Trainer, metrics: &Metrics<HostArray>) -> IndexMap<String, f64> {
     let value = |name: &str| {
         let found = metrics.terms.paths().position(|path| path.as_str() == name);
         found.map_or(0.0, |index| scalar(&metrics.terms.leaves()[index]))
@@ -203,14 +202,4 @@ fn step_metrics(
         communication_seconds,
         skipped: scalar(&metrics.applied) == 0.0,
     }
-}
-
-/// The first value that is not finite: a term, or the loss or the gradient that are made of them.
-fn first_not_finite(step: u64, metrics: &Metrics<HostArray>) -> NotFinite {
-    let mut named = Vec::new();
-    metrics.terms.visit(&Place::root(), &mut |place, array| named.push((place.path().to_string(), scalar(array))));
-    named.extend([("loss".into(), scalar(&metrics.loss)), ("grad_norm".into(), scalar(&metrics.grad_norm))]);
-    let found = named.into_iter().find(|(_, value)| !value.is_finite());
-    let (term, value) = found.unwrap_or(("grad_norm".into(), f64::NAN));
-    NotFinite { step, term, value }
 }

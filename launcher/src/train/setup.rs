@@ -71,7 +71,7 @@ impl Setup {
 fn shared_config(world: &World, args: &TrainArgs) -> Result<Config> {
     let own = world.on_root(|| {
         Ok(match &args.resume {
-            None => Config::from_args(&args.config)?,
+            None => args.config.load()?,
             Some(run) if !RunFolder::config_in(run).is_file() => RunFolder::resume(run).map(|_| Config::default())?,
             Some(run) => Config::from_file(&RunFolder::config_in(run), &args.config.set)?,
         })

@@ -64,7 +64,7 @@ impl Programs {
 /// Bad settings, a missing dataset, a program that there is not, a file that cannot be written; with a target, those of
 /// [`Target::open`] and the plugin's.
 pub fn graph(args: &GraphArgs) -> Result<()> {
-    let programs = Programs::of(Config::from_args(&args.config)?)?;
+    let programs = Programs::of(args.config.load()?)?;
     let named = programs.named(args.program.as_deref())?;
     match &args.target {
         None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind)?)),

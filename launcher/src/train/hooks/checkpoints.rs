@@ -24,7 +24,7 @@ pub struct SaveCheckpoints {
 }
 
 impl Hook for SaveCheckpoints {
-    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+    fn on_step(&mut self, info: &mut StepInfo<'_>) -> Result<()> {
         if info.ending.is_none() && !is_due(info.metrics.step, self.every) {
             return Ok(());
         }

@@ -10,7 +10,10 @@ use miette::Result;
 use twinflow_compiler::pjrt::Buffer;
 use twinflow_training::{State};
 
-use crate::metrics::StepMetrics;
+use crate::{
+    metrics::{History, StepMetrics},
+    pictures::Picture,
+};
 
 pub use checkpoints::SaveCheckpoints;
 pub use curves::DrawCurves;
@@ -22,10 +25,14 @@ pub use tensorboard::WriteEvents;
 pub struct StepInfo<'a> {
     /// What the step showed.
     pub metrics: &'a StepMetrics,
+    /// The curves of the run up to it.
+    pub history: &'a History,
     /// The state after it.
     pub state: &'a State<Buffer>,
     /// Whether the run ends with this step.
     pub ending: Option<Ending>,
+    /// What a hook drew of the step's samples, for the hooks after it.
+    pub picture: Option<Picture>,
 }
 
 /// Why a run ends.
@@ -43,7 +50,7 @@ pub trait Hook {
     ///
     /// # Errors
     /// Whatever ends the run.
-    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()>;
+    fn on_step(&mut self, info: &mut StepInfo<'_>) -> Result<()>;
 }
 
 /// Whether something that happens every `every` steps (0: never) happens after this one.

@@ -14,7 +14,7 @@ pub struct WriteReport {
 }
 
 impl Hook for WriteReport {
-    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+    fn on_step(&mut self, info: &mut StepInfo<'_>) -> Result<()> {
         if info.ending.is_some() {
             let path = report::write(&self.run)?;
             tracing::info!(path = %path.display(), "wrote the report");

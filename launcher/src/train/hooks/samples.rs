@@ -9,7 +9,10 @@ use twinflow_runtime::{devices::Devices, model::Model, sampler::Sampler};
 use twinflow_training::Trainer;
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::sample_file::write_png;
+use crate::{
+    pictures::{Picture, shown_classes},
+    sample_file::picture,
+};
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
@@ -32,7 +35,7 @@ pub struct DrawSamples<'a> {
 }
 
 impl Hook for DrawSamples<'_> {
-    fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
+    fn on_step(&mut self, info: &mut StepInfo<'_>) -> Result<()> {
         let step = info.metrics.step;
         if info.ending == Some(Ending::Stopped) {
             return Ok(());
@@ -42,7 +45,7 @@ impl Hook for DrawSamples<'_> {
                 Some(sampler) => sampler,
                 None => self.compile(&self.config)?,
             };
-            self.draw(&sampler, info, &file_name(step))?;
+            info.picture = Some(self.draw(&sampler, info, &format!("step-{step:08}.png"))?);
             self.sampler = Some(sampler);
         }
         if info.ending == Some(Ending::Finished) {
@@ -59,18 +62,13 @@ impl DrawSamples<'_> {
     }
 
     /// The seed is the same every time, so that pictures of one run show how the same samples change.
-    fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<()> {
+    fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<Picture> {
         let weights = self.trainer.all_params(&by_ref(&info.state.ema), &by_ref(&info.state.frozen));
-        let labels: Vec<i32> = (0..self.classes as i32).collect();
-        let samples = sampler.draw(&weights, &labels, self.config.per_class, 0)?;
-        let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
-        write_png(&samples, &self.folder.join(name), &title)
+        let samples = sampler.draw(&weights, &shown_classes(self.classes), self.config.per_class, 0)?;
+        let picture = picture(&samples, &format!("step {}, {} phase", info.metrics.step, info.metrics.phase))?;
+        picture.write(&self.folder.join(name))?;
+        Ok(picture)
     }
-}
-
-/// The name of a step's picture.
-pub(super) fn file_name(step: u64) -> String {
-    format!("step-{step:08}.png")
 }
 
 /// The same settings with a single call.

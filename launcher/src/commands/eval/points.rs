@@ -1,14 +1,11 @@
-//! `eval` of models of points in the plane, which need no judge.
+//! `eval` of models of points in the plane, which need no classifier.
 
 use miette::{Result, miette};
 use twinflow_data::{Toy2d, ToyKind};
 use twinflow_evaluation::{Measured, PointScores, PointsReport, energy_distance_by_class};
 
-use super::{
-    eval::{Subject, finish},
-    print_line,
-};
-use crate::{cli::EvalArgs, sample_file::make_parent};
+use super::subject::{Subject, finish};
+use crate::{cli::EvalArgs, commands::print_line, sample_file::make_parent};
 
 /// Seeds of real points, beyond those that a config can name for training.
 const REAL: u64 = 1 << 32;
@@ -17,7 +14,7 @@ const REAL: u64 = 1 << 32;
 ///
 /// # Errors
 /// Arguments that have no effect here, no usable plugin, a file that cannot be written.
-pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
+pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     refuse_files(args)?;
     make_parent(&args.out)?;
     let (data, per_class) = (&subject.config.data, args.count as usize);
@@ -44,11 +41,11 @@ pub(super) fn eval_points(args: &EvalArgs, subject: &Subject) -> Result<()> {
 }
 
 fn refuse_files(args: &EvalArgs) -> Result<()> {
-    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--judge", &args.judge)];
+    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--classifier", &args.classifier)];
     match files.into_iter().find(|(_, file)| file.is_some()) {
         None => Ok(()),
         Some((name, _)) => Err(miette!(
-            help = "leave it out; real points are made on the spot, and no judge is needed",
+            help = "leave it out; real points are made on the spot, and no classifier is needed",
             "{name} has no effect on the evaluation of points in the plane"
         )),
     }

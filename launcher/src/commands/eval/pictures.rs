@@ -1,56 +1,39 @@
-//! `eval`: how good a checkpoint's samples are.
+//! `eval` of models of pictures, by a classifier of the real ones.
 
 use std::{
-    fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
 use miette::{Result, miette};
-use serde::Serialize;
-use twinflow_array::by_ref;
-use twinflow_checkpoints::Checkpoint;
-use twinflow_compiler::{pjrt::Buffer, to_device};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Verify};
 use twinflow_evaluation::{
     Examined, Gaussian, Judged, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
 };
-use twinflow_methods::flow::SampleConfig;
-use twinflow_nn::Params;
-use twinflow_runtime::{
-    console::OrReport,
-    devices::Devices,
-    model::Model,
-    sampler::{SampleSet, Sampler},
-};
+use twinflow_runtime::{console::OrReport, devices::Devices};
 
-use super::{eval_points::eval_points, open_checkpoint, print_line};
+use super::subject::{Subject, finish};
 use crate::{
     cli::EvalArgs,
-    config::{Config, DataKind, ResolvedConfig},
+    commands::print_line,
+    config::{Config, DataKind},
     pictures::to_bytes,
-    sample::weights,
     sample_file::make_parent,
 };
 
-/// Runs `eval`.
+/// Scores samples by a classifier's opinion of them and of real images.
 ///
 /// # Errors
-/// Bad arguments, a damaged checkpoint, missing data, no usable plugin, a file that cannot be written.
-pub fn eval(args: &EvalArgs) -> Result<()> {
-    refuse_sampling_settings(&args.set)?;
-    let subject = Subject::load(args)?;
-    if subject.config.data.kind == DataKind::Toy {
-        return eval_points(args, &subject);
-    }
+/// Missing data, data of another shape, no usable plugin, a file that cannot be written.
+pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     let files = Files::of(args, &subject.config)?;
     let (train, test) = (dataset(&files.train)?, test_dataset(&files.test)?);
     check_shapes(&subject.config, &train, &test)?;
     let measure = Measure::new(&train, &test, &files, &subject.devices)?;
     make_parent(&args.out)?;
     let per_class = args.count as usize;
-    let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, &subject));
+    let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, subject));
     let report = Report {
         checkpoint: subject.checkpoint.path().to_owned(),
         step: subject.checkpoint.metadata().step,
@@ -58,7 +41,7 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
         seed: args.seed,
         count_per_class: per_class,
         classes: test.classes(),
-        judge: measure.judged(&train, &files.judge),
+        judge: measure.judged(&train, &files.classifier),
         train_images: measure.real(&train, per_class)?,
         results: results.collect::<Result<_>>()?,
         data: files.train,
@@ -67,50 +50,11 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     finish(args, &report)
 }
 
-/// Prints a report and writes it as JSON.
-pub(super) fn finish(args: &EvalArgs, report: &(impl Display + Serialize)) -> Result<()> {
-    print_line(report)?;
-    let json = serde_json::to_string_pretty(report).or_report()? + "\n";
-    std::fs::write(&args.out, json).map_err(|error| miette!("cannot write {}: {error}", args.out.display()))?;
-    print_line(format_args!("{}: the same with all settings", args.out.display()))
-}
-
-/// What is evaluated.
-pub(super) struct Subject {
-    pub checkpoint: Checkpoint,
-    pub config: ResolvedConfig,
-    pub devices: Devices,
-    model: Model,
-    params: Params<Buffer>,
-}
-
-impl Subject {
-    fn load(args: &EvalArgs) -> Result<Self> {
-        let checkpoint = open_checkpoint(&args.checkpoint)?;
-        let name = format!("the config in {}", checkpoint.path().display());
-        let config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
-        let config = ResolvedConfig::of_checkpoint(config);
-        let model = config.model()?;
-        let params = weights(&checkpoint, &model, args.weights)?;
-        let devices = Devices::open_one(&config.device)?;
-        let params = to_device(&params, &devices.all()[0]).or_report()?;
-        Ok(Subject { checkpoint, config, devices, model, params })
-    }
-
-    /// Samples of each class with the usual settings for a number of calls, and these settings.
-    pub fn draw(&self, nfe: usize, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
-        let config = SampleConfig::for_nfe(nfe);
-        let sampler = Sampler::new(&self.model, &config, &self.devices)?;
-        let labels: Vec<i32> = (0..self.config.data.classes as i32).collect();
-        Ok((sampler.draw(&by_ref(&self.params), &labels, args.count as usize, args.seed)?, config))
-    }
-}
-
 /// The files that an evaluation reads.
 struct Files {
     train: PathBuf,
     test: PathBuf,
-    judge: PathBuf,
+    classifier: PathBuf,
 }
 
 impl Files {
@@ -124,8 +68,8 @@ impl Files {
             }
         };
         let test = args.test_data.clone().unwrap_or_else(|| test_file(&train));
-        let judge = args.judge.clone().unwrap_or_else(|| train.with_extension("judge.h5"));
-        Ok(Files { train, test, judge })
+        let classifier = args.classifier.clone().unwrap_or_else(|| train.with_extension("judge.h5"));
+        Ok(Files { train, test, classifier })
     }
 }
 
@@ -152,17 +96,6 @@ fn test_dataset(path: &Path) -> Result<Arc<Dataset>> {
     dataset(path)
 }
 
-/// The samples' settings follow from the number of calls, so others would silently have no effect.
-fn refuse_sampling_settings(assignments: &[String]) -> Result<()> {
-    match assignments.iter().find(|assignment| assignment.trim_start().starts_with("sample.")) {
-        None => Ok(()),
-        Some(assignment) => Err(miette!(
-            help = "leave it out; eval takes the method's usual settings for each number of calls and writes them down",
-            "--set {assignment} has no effect on eval"
-        )),
-    }
-}
-
 fn check_shapes(config: &Config, train: &Dataset, test: &Dataset) -> Result<()> {
     let model = (config.data.shape(), config.data.classes);
     for data in [train, test] {
@@ -182,9 +115,9 @@ fn check_shapes(config: &Config, train: &Dataset, test: &Dataset) -> Result<()> 
     Ok(())
 }
 
-/// The judge and what it says of the test images.
+/// The classifier and what it says of the test images.
 struct Measure {
-    judge: TrainedClassifier,
+    classifier: TrainedClassifier,
     test: Examined,
     gaussian: Gaussian,
     classes: usize,
@@ -193,20 +126,20 @@ struct Measure {
 impl Measure {
     fn new(train: &Arc<Dataset>, test: &Arc<Dataset>, files: &Files, devices: &Devices) -> Result<Self> {
         let began = Instant::now();
-        let judge = TrainedClassifier::of(train, &files.judge, devices)?;
+        let classifier = TrainedClassifier::of(train, &files.classifier, devices)?;
         let (images, labels) = read(test, &(0..test.len() as u64).collect::<Vec<_>>())?;
-        let test = judge.examine(&images, &labels)?;
-        let origin = match judge.trained {
-            Some(steps) => format!("trained for {steps} steps, kept in {}", files.judge.display()),
-            None => format!("read from {}", files.judge.display()),
+        let test = classifier.examine(&images, &labels)?;
+        let origin = match classifier.trained {
+            Some(steps) => format!("trained for {steps} steps, kept in {}", files.classifier.display()),
+            None => format!("read from {}", files.classifier.display()),
         };
         let (accuracy, seconds) = (test.accuracy, began.elapsed().as_secs_f64());
         print_line(format_args!(
-            "judge: accuracy {accuracy:.4} on {} test images; {origin}; {seconds:.1} s",
+            "classifier: accuracy {accuracy:.4} on {} test images; {origin}; {seconds:.1} s",
             labels.len()
         ))?;
         let gaussian = Gaussian::of(test.features.view());
-        Ok(Measure { judge, test, gaussian, classes: train.classes() })
+        Ok(Measure { classifier, test, gaussian, classes: train.classes() })
     }
 
     fn judged(&self, train: &Dataset, file: &Path) -> Judged {
@@ -223,9 +156,9 @@ impl Measure {
         let began = Instant::now();
         let (drawn, config) = subject.draw(nfe, args)?;
         let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
-        let scores = self.scores(&self.judge.examine(&images, &drawn.labels)?);
+        let scores = self.scores(&self.classifier.examine(&images, &drawn.labels)?);
         let (count, seconds) = (drawn.labels.len(), began.elapsed().as_secs_f64());
-        print_line(format_args!("{nfe} network calls: {count} samples drawn and judged in {seconds:.1} s"))?;
+        print_line(format_args!("{nfe} network calls: {count} samples drawn and classified in {seconds:.1} s"))?;
         Ok(Measured { nfe, sample: config, scores })
     }
 
@@ -237,7 +170,7 @@ impl Measure {
         };
         let indices: Vec<u64> = (0..self.classes as i32).flat_map(of_class).collect();
         let (images, labels) = read(train, &indices)?;
-        Ok(self.scores(&self.judge.examine(&images, &labels)?))
+        Ok(self.scores(&self.classifier.examine(&images, &labels)?))
     }
 
     fn scores(&self, found: &Examined) -> Scores {
@@ -263,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn test_images_and_judge_are_beside_the_training_images() {
+    fn test_images_and_classifier_are_beside_the_training_images() {
         let train = Path::new("datasets/digits.v2.h5");
         assert_eq!(test_file(train), Path::new("datasets/digits.v2-test.h5"));
         assert_eq!(train.with_extension("judge.h5"), Path::new("datasets/digits.v2.judge.h5"));

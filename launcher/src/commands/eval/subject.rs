@@ -1,0 +1,80 @@
+//! What an evaluation has in common, whatever the samples are.
+
+use std::fmt::Display;
+
+use miette::{Result, miette};
+use serde::Serialize;
+use twinflow_array::by_ref;
+use twinflow_checkpoints::Checkpoint;
+use twinflow_compiler::{pjrt::Buffer, to_device};
+use twinflow_methods::flow::SampleConfig;
+use twinflow_nn::Params;
+use twinflow_runtime::{
+    console::OrReport,
+    devices::Devices,
+    model::Model,
+    sampler::{SampleSet, Sampler},
+};
+
+use crate::{
+    cli::EvalArgs,
+    commands::{open_checkpoint, print_line},
+    config::{Config, ResolvedConfig},
+    sample::weights,
+};
+
+/// What is evaluated.
+pub struct Subject {
+    pub checkpoint: Checkpoint,
+    pub config: ResolvedConfig,
+    pub devices: Devices,
+    model: Model,
+    params: Params<Buffer>,
+}
+
+impl Subject {
+    /// # Errors
+    /// A damaged checkpoint, or one without the weights asked for; settings that cannot be used.
+    pub fn load(args: &EvalArgs) -> Result<Self> {
+        refuse_sampling_settings(&args.set)?;
+        let checkpoint = open_checkpoint(&args.checkpoint)?;
+        let name = format!("the config in {}", checkpoint.path().display());
+        let config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
+        let config = ResolvedConfig::of_checkpoint(config);
+        let model = config.model()?;
+        let params = weights(&checkpoint, &model, args.weights)?;
+        let devices = Devices::open_one(&config.device)?;
+        let params = to_device(&params, &devices.all()[0]).or_report()?;
+        Ok(Subject { checkpoint, config, devices, model, params })
+    }
+
+    /// Samples of each class with the usual settings for a number of calls, and these settings.
+    ///
+    /// # Errors
+    /// What compiling and running met.
+    pub fn draw(&self, nfe: usize, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
+        let config = SampleConfig::for_nfe(nfe);
+        let sampler = Sampler::new(&self.model, &config, &self.devices)?;
+        let labels: Vec<i32> = (0..self.config.data.classes as i32).collect();
+        Ok((sampler.draw(&by_ref(&self.params), &labels, args.count as usize, args.seed)?, config))
+    }
+}
+
+/// The samples' settings follow from the number of calls, so others would silently have no effect.
+fn refuse_sampling_settings(assignments: &[String]) -> Result<()> {
+    match assignments.iter().find(|assignment| assignment.trim_start().starts_with("sample.")) {
+        None => Ok(()),
+        Some(assignment) => Err(miette!(
+            help = "leave it out; eval takes the method's usual settings for each number of calls and writes them down",
+            "--set {assignment} has no effect on eval"
+        )),
+    }
+}
+
+/// Prints a report and writes it as JSON.
+pub fn finish(args: &EvalArgs, report: &(impl Display + Serialize)) -> Result<()> {
+    print_line(report)?;
+    let json = serde_json::to_string_pretty(report).or_report()? + "\n";
+    std::fs::write(&args.out, json).map_err(|error| miette!("cannot write {}: {error}", args.out.display()))?;
+    print_line(format_args!("{}: the same with all settings", args.out.display()))
+}
