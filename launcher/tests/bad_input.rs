@@ -86,12 +86,15 @@ fn run_folders_that_cannot_be_made() {
 #[test]
 fn folders_that_are_used_or_no_runs() {
     let place = Place::new();
-    std::fs::create_dir(place.path("r")).unwrap();
-    std::fs::write(place.path("r/notes.txt"), "mine").unwrap();
-    place.train("r", "").refused(&["the run folder r is not empty", "--resume r"]);
+    std::fs::create_dir_all(place.path("r/checkpoints")).unwrap();
+    std::fs::write(place.path("r/checkpoints/notes.txt"), "mine").unwrap();
+    place.train("r", "").refused(&["r has checkpoints/ but no config.toml", "name another folder as run.dir"]);
     place.run("train --resume r").refused(&["r is no run folder"]);
-    place.run("train --resume nowhere").refused(&["nowhere is no run folder"]);
     assert_eq!(std::fs::read_dir(place.path("r")).unwrap().count(), 1, "the folder was changed");
+    std::fs::write(place.path("r/config.toml"), "").unwrap();
+    place.train("r", "").refused(&["the run folder r holds a run", "--resume r"]);
+    assert_eq!(std::fs::read_dir(place.path("r")).unwrap().count(), 2, "the folder was changed");
+    place.run("train --resume nowhere").refused(&["nowhere is no run folder"]);
     place.run("sample --checkpoint nowhere").refused(&["nowhere"]);
     place.run("sample --checkpoint nowhere --out grid.jpg").refused(&["grid.jpg must end in .png"]);
     place.run("checkpoint verify nowhere").refused(&["nowhere"]);

@@ -51,13 +51,12 @@ impl Setup {
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         if args.resume.is_none() {
-            owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run)?))?;
+            owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run, &config.to_toml())?))?;
+        } else {
+            let write = |folder: &RunFolder| Ok(folder.write_config(&config.to_toml())?);
+            world.on_root(|| owned_folder.as_ref().map_or(Ok(()), write))?;
         }
         let folder = share_path(world, owned_folder.as_ref().map(|folder| folder.path().to_owned()));
-        world.on_root(|| match &owned_folder {
-            Some(folder) => Ok(folder.write_config(&config.to_toml())?),
-            None => Ok(()),
-        })?;
         logging::start(Some(&folder.join("logs")), world.rank(), world.is_root());
         Ok(Setup { config, trainer, loader, devices, state, step, folder, owned_folder })
     }
