@@ -64,11 +64,20 @@ fn old_plugin(place: &Place) -> String {
 }
 
 #[test]
-fn a_starter_that_sees_another_world() {
+fn a_job_launcher_that_sees_another_world() {
     let place = Place::new();
     let mut command = place.command("train --config tiny.toml --set run.dir=r");
     let refused = ran(command.env("PMI_SIZE", "2").env("PMI_RANK", "0").output().unwrap());
     refused.refused(&["started 2 processes", "sees a world of 1"]);
+    assert_no_run(&place);
+}
+
+#[test]
+fn a_plain_start_in_an_allocation_for_more() {
+    let place = Place::new();
+    let mut command = place.command("train --config tiny.toml --set run.dir=r");
+    let refused = ran(command.env("SLURM_JOB_ID", "5").env("SLURM_NTASKS", "8").output().unwrap());
+    refused.refused(&["one process in a Slurm allocation of 8 tasks", "srun -n 1"]);
     assert_no_run(&place);
 }
 

@@ -5,7 +5,7 @@ use twinflow_compiler::Tensor;
 use crate::{Params, init::Init};
 
 /// A network that predicts the average velocity from time t to time r.
-pub trait Network {
+pub trait Network: Send + Sync {
     /// Types and first values of the parameters.
     fn parameters(&self) -> Params<Init>;
 

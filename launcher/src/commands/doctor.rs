@@ -10,6 +10,7 @@ use crate::{
     config::{Config, DataKind},
     devices::{self, Devices},
     run_folder::host,
+    train::grace,
     world::{self, World},
 };
 
@@ -113,6 +114,9 @@ fn mpi(report: &Report, world: &World) {
         }
     };
     report.ok("MPI", &format!("{library}; {world_is}"));
+    if library.starts_with("Open MPI") {
+        report.line("note   ", "stopping", &grace::advice());
+    }
 }
 
 fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {

@@ -2,38 +2,59 @@
 
 mod batches;
 mod engine;
+pub mod grace;
 mod hooks;
+mod observers;
 mod progress;
+mod resume;
 mod run;
 mod setup;
+mod skipped;
 mod stop;
+
+use std::process::ExitCode;
 
 use miette::Result;
 
 use crate::{
     cli::TrainArgs,
-    said::tell,
+    logging,
+    said::{Said, tell},
     world::{World, mpi_library},
 };
+use hooks::Ending;
+use stop::StopRequest;
 
-/// Runs `train`; gives whether it succeeded. What went wrong is said here, once for all ranks where it is common.
-pub fn train(args: &TrainArgs) -> bool {
-    let world = match World::join() {
-        Ok(world) => world,
-        Err(error) => {
-            tell(format!("{:?}", miette::Report::new(error)));
-            return false;
+/// Exit code of a run that was stopped before its end (BSD's EX_TEMPFAIL): a job script queues it again.
+const STOPPED_CODE: i32 = 75;
+
+/// Runs `train`; gives how it ended. What went wrong is said here, once for all ranks where it is common.
+pub fn train(args: &TrainArgs) -> ExitCode {
+    // Before anything that takes time: a signal that comes without a handler ends the process.
+    let ended = StopRequest::listen().said().map_err(Some).and_then(|stop| train_in_world(&stop, args));
+    match ended {
+        Ok(Ending::Finished) => ExitCode::SUCCESS,
+        // A compilation may still run in its thread: libraries must not be taken down under it.
+        Ok(Ending::Stopped) => signal_hook::low_level::exit(STOPPED_CODE),
+        Err(report) => {
+            report.into_iter().for_each(|report| tell(format!("{report:?}")));
+            ExitCode::FAILURE
         }
-    };
-    let trained = train_in(&world, args);
-    if let Err(report) = &trained {
-        world.report_failure(report);
     }
-    trained.is_ok()
 }
 
-fn train_in(world: &World, args: &TrainArgs) -> Result<()> {
-    let setup = setup::Setup::new(world, args)?;
+/// What is not told yet is the error.
+fn train_in_world(stop: &StopRequest, args: &TrainArgs) -> Result<Ending, Option<miette::Report>> {
+    let world = World::join().map_err(|error| Some(error.into()))?;
+    logging::start(world.is_root(), true);
+    train_in(&world, stop, args).map_err(|report| {
+        world.report_failure(&report);
+        None
+    })
+}
+
+fn train_in(world: &World, stop: &StopRequest, args: &TrainArgs) -> Result<Ending> {
+    let Some(setup) = setup::Setup::new(world, args)? else { return Ok(Ending::Finished) };
     tracing::info!(
         rank = world.rank(),
         ranks = world.size(),
@@ -42,5 +63,5 @@ fn train_in(world: &World, args: &TrainArgs) -> Result<()> {
         folder = %setup.folder.display(),
         "joined"
     );
-    run::run(world, setup)
+    run::run(world, stop, setup)
 }

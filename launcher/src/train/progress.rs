@@ -1,13 +1,11 @@
 //! How far the training is: a bar on a terminal, plain lines elsewhere.
 
-use std::{
-    io::{IsTerminal, stderr},
-    time::Instant,
-};
+use std::{io::IsTerminal, time::Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{metrics::StepMetrics, said::tell};
+use crate::{metrics::StepMetrics, said::tell, stderr_filter};
 
 /// Shows progress on standard error; silent on ranks other than 0.
 pub struct Progress {
@@ -22,26 +20,25 @@ pub struct Progress {
 impl Progress {
     /// Progress from `first_step` to `last_step`, with a line every `log_every` steps where there is no terminal.
     pub fn new(first_step: u64, last_step: u64, log_every: u64, silent: bool) -> Self {
-        let bar = (!silent && stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} ({eta} left)");
-            let bar = ProgressBar::new(last_step).with_position(first_step);
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.reset_eta();
-            bar
-        });
+        let bar = if silent { None } else { bar(first_step, last_step) };
         Progress { bar, silent, log_every: log_every.max(1), last_step, started: Instant::now(), first_step }
     }
 
-    /// A step is done.
-    pub fn on_step(&self, metrics: &StepMetrics) {
+    /// A step is done; `skipped` is how many were left out so far.
+    pub fn on_step(&self, metrics: &StepMetrics, skipped: u64) {
         if let Some(bar) = &self.bar {
-            bar.set_message(summary(metrics));
+            bar.set_message(summary(metrics, skipped));
             bar.set_position(metrics.step);
         } else if !self.silent && (metrics.step.is_multiple_of(self.log_every) || metrics.step == self.last_step) {
             let done = metrics.step.saturating_sub(self.first_step).max(1);
             let left = self.last_step.saturating_sub(metrics.step);
             let seconds = self.started.elapsed().as_secs_f64() / done as f64 * left as f64;
-            tell(format!("step {}/{}  {}  {seconds:.0} s left", metrics.step, self.last_step, summary(metrics)));
+            tell(format!(
+                "step {}/{}  {}  {seconds:.0} s left",
+                metrics.step,
+                self.last_step,
+                summary(metrics, skipped)
+            ));
         }
     }
 
@@ -49,7 +46,7 @@ impl Progress {
     pub fn say(&self, message: &str) {
         match &self.bar {
             _ if self.silent => {}
-            Some(bar) => bar.suspend(|| tell(message)),
+            Some(bar) => bar.println(message),
             None => tell(message),
         }
     }
@@ -62,8 +59,25 @@ impl Progress {
     }
 }
 
-fn summary(metrics: &StepMetrics) -> String {
-    let StepMetrics { phase, loss, grad_norm, samples_per_second, .. } = metrics;
-    let gap = if metrics.self_play_gap > 0.0 { format!("  gap {:.3}", metrics.self_play_gap) } else { String::new() };
-    format!("{phase}  loss {loss:.4}  grad {grad_norm:.3}{gap}  {samples_per_second:.0} samples/s")
+/// A bar where standard error is a terminal.
+fn bar(first_step: u64, last_step: u64) -> Option<ProgressBar> {
+    let terminal = stderr_filter::terminal().ok().filter(IsTerminal::is_terminal)?;
+    let target = ProgressDrawTarget::term(Term::read_write_pair(terminal.try_clone().ok()?, terminal), 20);
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} ({eta} left)");
+    let bar = ProgressBar::with_draw_target(Some(last_step), target).with_position(first_step);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.reset_eta();
+    Some(bar)
+}
+
+/// Loss and gradient of a skipped step were no numbers.
+fn summary(metrics: &StepMetrics, skipped: u64) -> String {
+    let StepMetrics { phase, loss, grad_norm, samples_per_second, self_play_gap, .. } = metrics;
+    let gap = if *self_play_gap > 0.0 { format!("  gap {self_play_gap:.3}") } else { String::new() };
+    let values = match metrics.skipped {
+        true => "skipped".to_owned(),
+        false => format!("loss {loss:.4}  grad {grad_norm:.3}{gap}"),
+    };
+    let skipped = if skipped > 0 { format!("  {skipped} steps skipped") } else { String::new() };
+    format!("{phase}  {values}  {samples_per_second:.0} samples/s{skipped}")
 }

@@ -4,26 +4,19 @@ use std::time::Instant;
 
 use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
-use twinflow_checkpoints::Retention;
 use twinflow_data::PrefetchLoader;
 use twinflow_graphs::step::{Metrics, Phase};
 
 use super::{
     batches,
     engine::{Engine, StepOutcome},
-    hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
-    progress::Progress,
+    hooks::{DrawSamples, Ending, is_due},
+    observers::Observers,
     setup::Setup,
     stop::StopRequest,
 };
 use crate::{
-    config::{Config, NonFinite},
-    environment::Environment,
-    metrics::{MetricsLog, StepMetrics},
-    programs::phase_name,
-    run_folder::RunFolder,
-    said::Said,
-    tensorboard::EventFile,
+    config::TrainConfig, metrics::StepMetrics, programs::phase_name, said::Said, stderr_filter::StderrFilter,
     world::World,
 };
 
@@ -37,19 +30,22 @@ const PREFETCH: usize = 2;
     "{}lower optimizer.learning_rate or set optimizer.clip_norm; train.non_finite=\"skip\" leaves out such steps",
     if *.step > 1 { "resume from the last checkpoint with other settings, by --resume and --set: " } else { "" }
 ))]
-struct NotFinite {
+pub struct NotFinite {
     step: u64,
-    term: &'static str,
-    value: f64,
+    pub term: &'static str,
+    pub value: f64,
 }
 
 /// Trains until the last step or a signal.
-pub fn run(world: &World, setup: Setup) -> Result<()> {
+///
+/// # Errors
+/// Data, device, MPI or files failed; the loss is not finite where the settings do not bear that.
+pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
+    let _filter = StderrFilter::start().said()?;
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
-    let stop = StopRequest::listen().said()?;
     let plan = loader.plan().clone();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).said()?;
-    let mut engine = Engine::new(&trainer, &devices, world, &state)?;
+    let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
     let mut in_phase = state.phase.to_f64()[0] as i32;
     let drawing = DrawSamples {
         folder: folder.join("samples"),
@@ -61,107 +57,56 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         classes: config.data.classes,
         sampler: None,
     };
-    if let Some(folder) = &owned_folder {
-        Environment::find(world, &devices, first_step).append(&folder.environment())?;
-    }
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
     observers.progress.say(&format!("run folder {}", folder.display()));
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
+        if has_pause_before(step, first_step, &config.train) && stop.is_agreed(world) {
+            return observers.stop(&engine, &folder);
+        }
         let phase = trainer.phase_at(step);
+        if !engine.is_ready_for(phase) {
+            observers.progress.say(&format!("compiling the {} step ...", phase_name(phase)));
+            match stop.unless_made(world, engine.compiling(phase))? {
+                Some(programs) => engine.install(phase, programs),
+                None => return observers.stop(&engine, &folder),
+            }
+            observers.note_grace(step_began.elapsed());
+        }
         if phase == Phase::TwinFlow && in_phase != Phase::TwinFlow as i32 {
             engine.begin_twinflow()?;
             in_phase = Phase::TwinFlow as i32;
         }
-        if !engine.is_ready_for(phase) {
-            observers.progress.say(&format!("compiling the {} step ...", phase_name(phase)));
-            engine.prepare(phase)?;
-        }
         let batch = batches::upload(&loader.next_batch().said()?, step, plan.global_batch(), devices.all())?;
         let outcome = engine.step(batch)?;
-        // Signals reach the ranks at different times; all stop after the same step.
         let agreed = Instant::now();
-        let stopped = world.all_reduce_max(stop.is_made().into()) > 0;
+        let stopped = stop.is_agreed(world);
         let seconds = step_began.elapsed().as_secs_f64();
         step_began = Instant::now();
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
         let metrics = step_metrics(step + 1, phase, &outcome, plan.global_batch(), seconds, communication);
-        if metrics.skipped && config.train.non_finite == NonFinite::Stop {
-            return world.agree(Err(first_not_finite(step + 1, &outcome.metrics).into()));
-        }
         let ending = match (step + 1 == config.train.steps, stopped) {
             (true, _) => Some(Ending::Finished),
             (false, true) => Some(Ending::Stopped),
             (false, false) => None,
         };
-        observers.on_step(&metrics.finite(), &engine, ending)?;
+        let cause = metrics.skipped.then(|| first_not_finite(step + 1, &outcome.metrics));
+        if let Err(error) = observers.bear(cause, step + 1, &config.train, ending.is_some()) {
+            return world.agree(Err(error));
+        }
+        observers.on_step(metrics.finite(), &engine, ending)?;
         if ending == Some(Ending::Stopped) {
-            observers.progress.finish();
-            let resume = format!("twinflow-xla train --resume {}", folder.display());
-            observers
-                .progress
-                .say(&format!("stopped by a signal; saved after step {}. Go on with: {resume}", step + 1));
-            return Ok(());
+            return observers.say_stopped(&folder);
         }
     }
     observers.progress.finish();
     observers.progress.say(&format!("done; one-step samples in {}", folder.join("samples/one-step.png").display()));
-    Ok(())
+    Ok(Ending::Finished)
 }
 
-/// What watches the steps; only rank 0's writes anything.
-struct Observers<'a> {
-    log: Option<MetricsLog>,
-    hooks: Vec<Box<dyn Hook + 'a>>,
-    progress: Progress,
-}
-
-impl<'a> Observers<'a> {
-    fn new(
-        world: &World,
-        config: &Config,
-        folder: Option<&RunFolder>,
-        first_step: u64,
-        drawing: DrawSamples<'a>,
-    ) -> Result<Self> {
-        let train = &config.train;
-        let progress = Progress::new(first_step, train.steps, train.log_every, !world.is_root());
-        let Some(folder) = folder else { return Ok(Observers { log: None, hooks: Vec::new(), progress }) };
-        let saving = SaveCheckpoints {
-            folder: folder.checkpoints(),
-            every: train.checkpoint_every,
-            retention: Retention {
-                keep_last: train.keep_last,
-                keep_every: Some(train.keep_every).filter(|every| *every > 0),
-            },
-            config: config.to_toml(),
-            world_size: world.size(),
-        };
-        let curves = DrawCurves {
-            metrics: folder.metrics(),
-            picture: folder.samples().join("loss.png"),
-            every: train.checkpoint_every,
-        };
-        let events =
-            WriteEvents { file: EventFile::create(&folder.tensorboard(), first_step)?, samples: folder.samples() };
-        let report = WriteReport { run: folder.path().to_owned() };
-        // The checkpoint comes first: pictures may wait, the state may not.
-        let hooks: Vec<Box<dyn Hook + 'a>> =
-            vec![Box::new(saving), Box::new(drawing), Box::new(events), Box::new(curves), Box::new(report)];
-        Ok(Observers { log: Some(MetricsLog::open(&folder.metrics(), first_step)?), hooks, progress })
-    }
-
-    fn on_step(&mut self, metrics: &StepMetrics, engine: &Engine<'_>, ending: Option<Ending>) -> Result<()> {
-        if metrics.skipped {
-            tracing::warn!(step = metrics.step, "loss or gradient is not finite; the update is left out");
-        }
-        if let Some(log) = &mut self.log {
-            log.append(metrics)?;
-        }
-        self.progress.on_step(metrics);
-        let info = StepInfo { metrics, state: engine.state(), ending };
-        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&info))
-    }
+/// Whether something that takes longer than a step may have come just before this one: setting up, saving, drawing.
+fn has_pause_before(step: u64, first_step: u64, train: &TrainConfig) -> bool {
+    step == first_step || is_due(step, train.checkpoint_every) || is_due(step, train.sample_every)
 }
 
 fn scalar(array: &HostArray) -> f64 {

@@ -25,9 +25,20 @@ pub struct SaveCheckpoints {
 
 impl Hook for SaveCheckpoints {
     fn on_step(&mut self, info: &StepInfo<'_>) -> Result<()> {
-        if info.ending.is_none() && !is_due(info.metrics.step, self.every) {
-            return Ok(());
-        }
+        if info.ending.is_some() || is_due(info.metrics.step, self.every) { self.save(info) } else { Ok(()) }
+    }
+}
+
+impl SaveCheckpoints {
+    /// For a run that stops some time after a step: saves what was not saved with it.
+    ///
+    /// # Errors
+    /// As after a step.
+    pub fn save_late(&mut self, info: &StepInfo<'_>) -> Result<()> {
+        if is_due(info.metrics.step, self.every) { Ok(()) } else { self.save(info) }
+    }
+
+    fn save(&mut self, info: &StepInfo<'_>) -> Result<()> {
         let metadata = Metadata {
             step: info.metrics.step,
             phase: info.metrics.phase.clone(),
