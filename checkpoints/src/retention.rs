@@ -3,14 +3,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use crate::{CheckpointError, folder, newest_valid, publish::is_temporary};
-
-/// A temporary file is a dead writer's if it was last written this long before the newest checkpoint was finished: a
-/// living writer writes all the time. Both times are the file system's own, so clocks need not agree.
-const STALE: Duration = Duration::from_secs(3600);
+use crate::{CheckpointError, folder, newest_valid};
 
 /// Which checkpoints to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +24,7 @@ impl Retention {
         older.iter().copied().filter(|step| !kept_for_ever(step)).collect()
     }
 
-    /// Deletes the checkpoints of `folder` that may go, and temporary files of dead writers; gives what it deleted.
+    /// Deletes the checkpoints of `folder` that may go, and unfinished files of dead writers; gives what it deleted.
     /// The newest valid checkpoint always stays, whatever the numbers say.
     ///
     /// # Errors
@@ -44,24 +39,11 @@ impl Retention {
                 None => candidates.clear(),
             }
         }
-        candidates.extend(stale_temporaries(folder)?);
         for path in &candidates {
             fs::remove_file(path).map_err(CheckpointError::io("delete", path))?;
         }
+        let stale = twinflow_files::remove_stale(folder);
+        candidates.extend(stale.map_err(CheckpointError::io("delete unfinished files in", folder))?);
         Ok(candidates)
     }
-}
-
-/// The temporary files of checkpoints whose writers are dead.
-fn stale_temporaries(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let Some(finished) = folder::list(folder)?.iter().filter_map(|(_, path)| modified(path)).max() else {
-        return Ok(Vec::new());
-    };
-    let is_stale = |path: &PathBuf| {
-        modified(path).is_some_and(|written| finished.duration_since(written).is_ok_and(|age| age > STALE))
-    };
-    let names = folder::file_names(folder)?;
-    let ours = names.iter().filter(|name| name.starts_with("step-") && is_temporary(name));
-    Ok(ours.map(|name| folder.join(name)).filter(is_stale).collect())
 }

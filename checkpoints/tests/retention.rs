@@ -51,7 +51,7 @@ fn the_newest_valid_one_stays_when_newer_ones_are_damaged() {
 }
 
 #[test]
-fn only_old_temporary_files_of_checkpoints_go() {
+fn only_old_unfinished_files_go() {
     let folder = tempdir().unwrap();
     let touch = |name: &str, age: u64| {
         let file = fs::File::create(folder.path().join(name)).unwrap();
@@ -59,7 +59,7 @@ fn only_old_temporary_files_of_checkpoints_go() {
     };
     touch("step-00000001.h5.partial-1-0", 7200);
     touch("step-00000002.h5.partial-2-0", 60);
-    touch("mine.partial-3-0", 7200);
+    touch("mine.partial", 7200);
     let apply = || Retention { keep_last: 3, keep_every: None }.apply(folder.path()).unwrap();
     assert!(apply().is_empty(), "without a finished checkpoint there is nothing to compare with");
     save_in(folder.path(), 3, &state(1));

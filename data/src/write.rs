@@ -1,13 +1,11 @@
 //! Writing a dataset file.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
 use ndarray::ArrayView4;
 use twinflow_array::{DType, Element, HostArray};
+use twinflow_files::{PartialFile, folder_of};
 
 use crate::{
     DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION, checksum,
@@ -38,14 +36,11 @@ pub fn write_dataset(
     let shape = check_images(images)?;
     check_labels(labels, shape[0], metadata)?;
     check_texts(metadata)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
-    let partial = partial_name(path);
-    let written = write_file(&partial, shape, images, labels, metadata);
-    written.and_then(|()| publish(&partial, path, folder)).inspect_err(|_| {
-        // The first error is the one to tell; a partial file that cannot be removed does no harm.
-        fs::remove_file(&partial).ok();
-    })
+    let partial = PartialFile::create(path).map_err(io_error("create", path))?;
+    write_file(partial.path(), shape, images, labels, metadata)?;
+    partial.publish().map_err(io_error("finish", path))
 }
 
 fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
@@ -87,11 +82,6 @@ fn check_texts(metadata: &Metadata) -> Result<(), DataError> {
 
 fn class_names_json(metadata: &Metadata) -> String {
     serde_json::Value::from(metadata.class_names.clone()).to_string()
-}
-
-fn partial_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
 }
 
 fn write_file(
@@ -142,12 +132,4 @@ fn write_attributes(file: &File, metadata: &Metadata, value_range: [f64; 2]) -> 
     file.new_attr::<u32>().create("classes")?.write_scalar(&(metadata.classes as u32))?;
     write_text(file, "class_names", &class_names_json(metadata))?;
     file.new_attr::<f64>().shape(2).create("value_range")?.write(&value_range)
-}
-
-/// Makes a finished file durable and gives it its name: a job killed at any moment leaves the old file or the new one.
-fn publish(partial: &Path, path: &Path, folder: &Path) -> Result<(), DataError> {
-    let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
-    sync(partial).map_err(io_error("sync", partial))?;
-    fs::rename(partial, path).map_err(io_error("rename the finished file to", path))?;
-    sync(folder).map_err(io_error("sync the folder", folder))
 }

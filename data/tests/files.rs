@@ -142,7 +142,7 @@ fn a_failed_write_keeps_the_old_file_and_leaves_no_partial_one() {
     let path = folder.path().join("taken");
     fs::create_dir_all(path.join("inside")).unwrap();
     let error = write_dataset(&path, &small_images(), &[0; 6], &Metadata::new("x", "y", 1)).unwrap_err();
-    assert!(error.to_string().starts_with("cannot rename the finished file to"), "{error}");
+    assert!(error.to_string().starts_with("cannot finish"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 

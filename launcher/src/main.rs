@@ -21,7 +21,6 @@ mod stderr_filter;
 mod target;
 mod tensorboard;
 mod train;
-mod whole_file;
 mod world;
 
 use std::process::ExitCode;

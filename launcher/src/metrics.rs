@@ -9,7 +9,7 @@ use std::{
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use crate::{said::advice, whole_file};
+use crate::said::advice;
 
 /// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.
@@ -101,7 +101,7 @@ impl MetricsLog {
     pub fn open(path: &Path, step: u64) -> Result<Self, MetricsError> {
         let kept: Vec<String> = read(path)?.iter().filter(|line| line.step <= step).map(to_line).collect();
         let fail = |action| move |source| MetricsError::Io { action, path: path.to_owned(), source };
-        whole_file::replace(path, &kept.concat()).map_err(fail("write"))?;
+        twinflow_files::write(path, kept.concat()).map_err(fail("write"))?;
         let file = OpenOptions::new().append(true).open(path).map_err(fail("open"))?;
         Ok(MetricsLog { path: path.to_owned(), file })
     }

@@ -6,15 +6,26 @@ use std::{
 };
 
 /// Each crate's folder, and the crates of this workspace that it may depend on.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("compiler/derive", &[]),
+    ("compiler/files", &[]),
     ("compiler/array", &["twinflow-derive"]),
     ("compiler/pjrt", &["twinflow-array"]),
-    ("compiler", &["twinflow-array", "twinflow-derive", "twinflow-pjrt"]),
+    ("compiler", &["twinflow-array", "twinflow-derive", "twinflow-files", "twinflow-pjrt"]),
     ("graphs", &["twinflow-array", "twinflow-compiler"]),
-    ("data", &["twinflow-array"]),
-    ("checkpoints", &["twinflow-array"]),
-    ("launcher", &["twinflow-array", "twinflow-compiler", "twinflow-graphs", "twinflow-data", "twinflow-checkpoints"]),
+    ("data", &["twinflow-array", "twinflow-files"]),
+    ("checkpoints", &["twinflow-array", "twinflow-files"]),
+    (
+        "launcher",
+        &[
+            "twinflow-array",
+            "twinflow-compiler",
+            "twinflow-graphs",
+            "twinflow-data",
+            "twinflow-checkpoints",
+            "twinflow-files",
+        ],
+    ),
 ];
 
 /// Who may link MPI, and who HDF5.

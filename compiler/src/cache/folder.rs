@@ -1,21 +1,18 @@
 //! The files of a cache: written whole or not at all, and never too many.
 
 use std::{
-    fs::{self, DirBuilder, File, FileTimes, OpenOptions},
-    hash::{BuildHasher, Hasher, RandomState},
+    fs::{self, DirBuilder, FileTimes, OpenOptions},
     io::{self, ErrorKind, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
+
+use twinflow_files::{PartialFile, remove_stale};
 
 use super::{entry, key::Key};
 
 const ENDING: &str = "xla";
-const TEMPORARY: &str = "tmp";
-
-/// An unfinished file older than this belongs to a process that is gone.
-const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What a cache's folder holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,16 +74,12 @@ impl Folder {
         if (header.len() + executable.len()) as u64 > self.most_bytes {
             return Ok(());
         }
-        let (temporary, mut file) = self.create_temporary()?;
         // Readers, on other machines too, see the whole file or none; of several writers the last one wins.
-        let written = file
-            .write_all(&header)
-            .and_then(|()| file.write_all(executable))
-            .and_then(|()| fs::rename(&temporary, self.file(key)));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written.and_then(|()| self.trim())
+        let mut partial = self.create(&self.file(key))?;
+        partial.file().write_all(&header)?;
+        partial.file().write_all(executable)?;
+        partial.publish()?;
+        self.trim()
     }
 
     pub fn usage(&self) -> io::Result<CacheUsage> {
@@ -95,22 +88,17 @@ impl Folder {
     }
 
     pub fn check_writable(&self) -> io::Result<()> {
-        let (temporary, _) = self.create_temporary()?;
-        fs::remove_file(temporary)
+        self.create(&self.path.join("check")).map(drop)
     }
 
     fn file(&self, key: &Key) -> PathBuf {
         self.path.join(format!("{key}.{ENDING}"))
     }
 
-    /// A new file of a name that no other process has, also on other machines.
-    fn create_temporary(&self) -> io::Result<(PathBuf, File)> {
+    fn create(&self, path: &Path) -> io::Result<PartialFile> {
         // Programs are run, so nobody else may write them.
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
-        let random = RandomState::new().build_hasher().finish();
-        let path = self.path.join(format!("{random:016x}-{}.{TEMPORARY}", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        Ok((path, file))
+        PartialFile::create(path)
     }
 
     /// Deletes the programs unused for longest until the rest fits, and what killed processes left behind.
@@ -123,25 +111,19 @@ impl Folder {
             bytes -= program.bytes;
             over
         });
-        let abandoned = self.files(TEMPORARY)?;
-        let abandoned = abandoned.iter().filter(|file| file.used.elapsed().is_ok_and(|age| age > ABANDONED));
         // Another process may have been faster.
-        too_many.chain(abandoned).for_each(|file| drop(fs::remove_file(&file.path)));
-        Ok(())
+        too_many.for_each(|file| drop(fs::remove_file(&file.path)));
+        remove_stale(&self.path).map(drop)
     }
 
     fn stored(&self) -> io::Result<Vec<Stored>> {
-        self.files(ENDING)
-    }
-
-    fn files(&self, ending: &str) -> io::Result<Vec<Stored>> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let paths = entries.flatten().map(|entry| entry.path());
-        let paths = paths.filter(|path| path.extension().is_some_and(|found| found == ending));
+        let paths = paths.filter(|path| path.extension().is_some_and(|found| found == ENDING));
         // A file may go while the folder is listed.
         let stored = |path: PathBuf| {
             let file = fs::metadata(&path).ok()?;
@@ -153,6 +135,8 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn age(folder: &Folder, key: &Key, seconds: u64) {
@@ -183,10 +167,10 @@ mod tests {
     fn what_killed_processes_left_is_cleared_away() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = Folder::new(temporary.path().to_owned(), 1 << 20);
-        let (old, file) = folder.create_temporary().unwrap();
-        file.set_times(FileTimes::new().set_modified(SystemTime::now() - 2 * ABANDONED)).unwrap();
-        let (young, _) = folder.create_temporary().unwrap();
+        let unfinished = || folder.create(&folder.file(&Key::of_text("key"))).unwrap();
+        let (mut old, young) = (unfinished(), unfinished());
+        old.file().set_modified(SystemTime::now() - Duration::from_secs(7200)).unwrap();
         folder.write(&Key::of_text("key"), b"program").unwrap();
-        assert!(!old.exists() && young.exists());
+        assert!(!old.path().exists() && young.path().exists());
     }
 }

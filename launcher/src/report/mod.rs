@@ -58,10 +58,11 @@ struct Material {
 pub fn write(run: &Path) -> Result<PathBuf> {
     let material = Material::read(run)?;
     let path = run.join("report.html");
-    let temporary = run.join("report.html.tmp");
-    let page = page::page(&material);
-    let written = fs::write(&temporary, page).and_then(|()| fs::rename(&temporary, &path));
-    written.map_err(|source| ReportError { action: "write", path: path.clone(), source })?;
+    twinflow_files::write(&path, page::page(&material)).map_err(|source| ReportError {
+        action: "write",
+        path: path.clone(),
+        source,
+    })?;
     Ok(path)
 }
 

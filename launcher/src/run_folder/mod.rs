@@ -10,7 +10,7 @@ use std::{
 
 use miette::Diagnostic;
 
-use crate::{config::RunConfig, said::advice, whole_file};
+use crate::{config::RunConfig, said::advice};
 use lock::RunLock;
 
 /// The first file of a run besides its lock, written whole.
@@ -117,6 +117,10 @@ impl RunFolder {
         }
         let folder = Self::open(path.to_owned())?;
         folder.make_subfolders()?;
+        for place in [path, &folder.checkpoints()] {
+            // What cannot be deleted takes space but does no harm.
+            twinflow_files::remove_stale(place).ok();
+        }
         Ok(folder)
     }
 
@@ -182,7 +186,7 @@ impl RunFolder {
     pub fn write_config(&self, toml: &str) -> Result<(), RunFolderError> {
         let path = self.path.join(CONFIG);
         let text = format!("# The settings of this run, defaults included.\n\n{toml}");
-        whole_file::replace(&path, &text).map_err(|source| RunFolderError::Io { action: "write", path, source })
+        twinflow_files::write(&path, text).map_err(|source| RunFolderError::Io { action: "write", path, source })
     }
 }
 
