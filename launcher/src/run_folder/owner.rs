@@ -14,6 +14,8 @@ use super::host;
 pub struct Owner {
     pub process: u32,
     pub host: String,
+    /// Of the process's number: containers of one host each count their own.
+    pub namespace: String,
     /// Clock ticks from the machine's start to the process's; 0 where there is no /proc.
     pub started: u64,
 }
@@ -21,7 +23,7 @@ pub struct Owner {
 impl Owner {
     pub fn this_process() -> Self {
         let process = std::process::id();
-        Owner { process, host: host(), started: start_of(process).unwrap_or(0) }
+        Owner { process, host: host(), namespace: namespace(), started: start_of(process).unwrap_or(0) }
     }
 
     /// For a message.
@@ -29,22 +31,29 @@ impl Owner {
         format!("process {} on {}", self.process, self.host)
     }
 
-    /// Whether the process runs; none if it is another machine's.
+    /// Whether the process runs; none if it is another machine's or container's.
     pub fn is_alive(&self) -> Option<bool> {
-        (self.host == host()).then(|| start_of(self.process) == Some(self.started))
+        (self.host == host() && self.namespace == namespace()).then(|| start_of(self.process) == Some(self.started))
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (process, rest) = text.trim().strip_prefix("process ")?.split_once(" on ")?;
-        let (host, started) = rest.rsplit_once(", started at tick ")?;
-        Some(Owner { process: process.parse().ok()?, host: host.to_owned(), started: started.parse().ok()? })
+        let (host, rest) = rest.split_once(", namespace ")?;
+        let (namespace, started) = rest.split_once(", started at tick ")?;
+        let (host, namespace) = (host.to_owned(), namespace.to_owned());
+        Some(Owner { process: process.parse().ok()?, host, namespace, started: started.parse().ok()? })
     }
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, started at tick {}", self.name(), self.started)
+        write!(f, "{}, namespace {}, started at tick {}", self.name(), self.namespace, self.started)
     }
+}
+
+/// As the kernel names it, `pid:[4026531836]`; empty where there is no /proc.
+fn namespace() -> String {
+    fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Field 22 of /proc/N/stat; the name in field 2 may hold spaces and brackets.

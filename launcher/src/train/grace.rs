@@ -20,10 +20,9 @@ pub fn advice() -> String {
     )
 }
 
-/// The advice for a job whose step or compilation took `longest`, where that and a save may not fit into the time left.
-pub fn warning(longest: Duration) -> Option<String> {
+/// The advice for a job whose step took `step`, where that and a save may not fit into the time left.
+pub fn warning(step: Duration) -> Option<String> {
     let by_open_mpi = std::env::var_os("OMPI_COMM_WORLD_SIZE").is_some();
-    (by_open_mpi && 2 * longest > of_mpirun()).then(|| {
-        format!("note: it takes {:.1} s until this job can look at a signal, and {}", longest.as_secs_f64(), advice())
-    })
+    let seconds = step.as_secs_f64();
+    (by_open_mpi && 2 * step > of_mpirun()).then(|| format!("note: a step takes {seconds:.1} s, and {}", advice()))
 }

@@ -81,7 +81,6 @@ impl<'a> Observers<'a> {
             log.append(&metrics)?;
         }
         self.progress.on_step(&metrics, self.skipped.total);
-        self.note_grace(Duration::from_secs_f64(metrics.step_seconds));
         let info = StepInfo { metrics: &metrics, state: engine.state(), ending };
         // The checkpoint comes first: pictures may wait, the state may not.
         self.saving.iter_mut().try_for_each(|saving| saving.on_step(&info))?;
@@ -90,9 +89,9 @@ impl<'a> Observers<'a> {
         Ok(())
     }
 
-    /// Says once how long mpirun waits, if a signal may have to wait as long as `longest` before this job sees it.
-    pub fn note_grace(&mut self, longest: Duration) {
-        if let Some(warning) = grace::warning(longest).filter(|_| !self.grace_is_noted) {
+    /// Says once how long mpirun waits, if a step takes so long that a signal may come too early.
+    pub fn note_grace(&mut self, step: Duration) {
+        if let Some(warning) = grace::warning(step).filter(|_| !self.grace_is_noted) {
             self.progress.say(&warning);
             self.grace_is_noted = true;
         }

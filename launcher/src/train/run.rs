@@ -71,14 +71,15 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
                 Some(programs) => engine.install(phase, programs),
                 None => return observers.stop(&engine, &folder),
             }
-            observers.note_grace(step_began.elapsed());
         }
         if phase == Phase::TwinFlow && in_phase != Phase::TwinFlow as i32 {
             engine.begin_twinflow()?;
             in_phase = Phase::TwinFlow as i32;
         }
         let batch = batches::upload(&loader.next_batch().said()?, step, plan.global_batch(), devices.all())?;
+        let deaf = Instant::now();
         let outcome = engine.step(batch)?;
+        observers.note_grace(deaf.elapsed());
         let agreed = Instant::now();
         let stopped = stop.is_agreed(world);
         let seconds = step_began.elapsed().as_secs_f64();
@@ -91,7 +92,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
             (false, false) => None,
         };
         let cause = metrics.skipped.then(|| first_not_finite(step + 1, &outcome.metrics));
-        if let Err(error) = observers.bear(cause, step + 1, &config.train, ending.is_some()) {
+        if let Err(error) = observers.bear(cause, step + 1, &config.train, ending == Some(Ending::Finished)) {
             return world.agree(Err(error));
         }
         observers.on_step(metrics.finite(), &engine, ending)?;

@@ -55,16 +55,15 @@ impl Setup {
         // A resumed run is locked before its checkpoints are looked at; a new folder is made when all else is fine.
         let mut owned_folder =
             world.on_root(|| Ok(args.resume.as_deref().map(RunFolder::resume).transpose()?))?.flatten();
+        let checkpoint = shared_checkpoint(world, args)?;
+        if let Some(step) = complete_at(&config, checkpoint.as_ref()) {
+            say_complete(world, step, config.train.steps);
+            return Ok(None);
+        }
         let source = world.agree(data_source::open(&mut config.data, u64::from(config.run.seed)))?;
         make_paths_absolute(&mut config);
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
-        let checkpoint = shared_checkpoint(world, args)?;
-        if let Some(step) = checkpoint.as_ref().map(|found| found.metadata().step).filter(|s| *s >= config.train.steps)
-        {
-            say_complete(world, step, config.train.steps);
-            return Ok(None);
-        }
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         if args.resume.is_none() {
@@ -132,6 +131,11 @@ fn first_state(config: &Config, trainer: &Trainer, checkpoint: Option<&Checkpoin
     let reached = if state.phase.to_f64()[0] == 0.0 { Phase::FlowMatching } else { Phase::TwinFlow };
     resume::refuse_phase_before(step, reached, trainer.phase_at(step))?;
     Ok((state, step))
+}
+
+/// The step of a checkpoint after which there is no other.
+fn complete_at(config: &Config, checkpoint: Option<&Checkpoint>) -> Option<u64> {
+    checkpoint.map(|found| found.metadata().step).filter(|step| *step >= config.train.steps)
 }
 
 /// A job script that resumes until the program succeeds must come to an end, so that this is no error.

@@ -115,7 +115,7 @@ impl Place {
         ran(self.mpirun_command(ranks, arguments).output().unwrap())
     }
 
-    fn mpirun_command(&self, ranks: usize, arguments: &str) -> Command {
+    pub fn mpirun_command(&self, ranks: usize, arguments: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_twinflow-xla");
         let mut command = self.prepared("mpirun", &format!("-n {ranks} {program} {arguments}"));
         with_mpi_settings(&mut command);
