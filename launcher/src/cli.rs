@@ -29,7 +29,7 @@ pub enum Command {
     /// Train a model: flow matching first, then TwinFlow
     ///
     /// Writes a run folder (by default runs/NAME) with config.toml, metrics.jsonl, checkpoints/, samples/ and report.html.
-    /// Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint and exit; --resume goes on from there.
+    /// Ctrl-C, SIGTERM and SIGUSR1 finish the step, save a checkpoint and exit with code 75; --resume goes on from there.
     #[command(after_help = "Examples:\n  \
         twinflow-xla train\n  \
         mpirun -n 2 twinflow-xla train --config configs/fashion-mnist.toml --set train.steps=4000\n  \

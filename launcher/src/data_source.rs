@@ -1,6 +1,6 @@
 //! From `[data]` to a source of samples.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use miette::{Result, miette};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
@@ -23,11 +23,14 @@ pub fn open(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
             let dataset = Dataset::open(&data.path, verify);
             let held = dataset.and_then(|dataset| dataset.held_in_memory(DEFAULT_MEMORY_BUDGET));
-            Arc::new(held.map_err(|error| {
-                let help =
-                    "the file is named by data.path; a run goes on with another by --resume and --set data.path=FILE";
-                miette!(help = help, "{error}")
-            })?)
+            Arc::new(held.map_err(|error| miette!(help = named_by(&data.path), "{error}"))?)
         }
     })
+}
+
+/// Where a path comes from, for messages about what it names.
+fn named_by(path: &Path) -> String {
+    let folder = std::env::current_dir().ok().filter(|_| path.is_relative());
+    let relative = folder.map_or(String::new(), |folder| format!(", relative to {}", folder.display()));
+    format!("the file is named by data.path{relative}; a run goes on with another by --resume and --set data.path=FILE")
 }

@@ -33,6 +33,8 @@ pub struct Environment {
     pub cores: usize,
     /// Number of processes.
     pub ranks: usize,
+    /// Cores that each of them may use.
+    pub rank_cores: Vec<usize>,
     /// MPI library.
     pub mpi: Option<String>,
     /// HDF5 library.
@@ -54,7 +56,7 @@ pub struct EnvironmentError {
 }
 
 impl Environment {
-    /// What is here now.
+    /// What is here now. All ranks must call this at the same point.
     pub fn find(world: &World, devices: &Devices, after_step: u64) -> Self {
         let plugin = devices.client().plugin();
         let (major, minor) = plugin.api_version();
@@ -69,8 +71,9 @@ impl Environment {
             program: format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")),
             host: host(),
             processor: processor(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-            cores: available_parallelism().map_or(0, usize::from),
+            cores: cores(),
             ranks: world.size(),
+            rank_cores: gather(world, cores()),
             mpi: world::mpi_library(),
             hdf5: format!("{hdf5_major}.{hdf5_minor}.{hdf5_patch}"),
             plugin: format!("{} (C API {major}.{minor})", plugin.path().display()),
@@ -96,6 +99,16 @@ impl Environment {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(0, usize::from)
+}
+
+/// Each rank's number, on every rank.
+fn gather(world: &World, own: usize) -> Vec<usize> {
+    let of = |rank| if rank == world.rank() { own as u32 } else { 0 };
+    (0..world.size()).map(|rank| world.all_reduce_max(of(rank)) as usize).collect()
 }
 
 /// An argument as a shell takes it.

@@ -12,6 +12,7 @@ mod report;
 mod run_folder;
 mod sample;
 mod sample_file;
+mod stderr_filter;
 mod tensorboard;
 mod train;
 
@@ -27,10 +28,10 @@ fn main() -> ExitCode {
     keep_freed_memory();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
-        logging::start(None, 0, true);
+        logging::start(true, false);
     }
     let done = match &command {
-        Command::Train(args) => return if train::train(args) { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Command::Train(args) => return train::train(args),
         Command::Sample(args) => sample::sample(args),
         Command::Eval(args) => commands::eval(args),
         Command::Data(command) => commands::data(command),

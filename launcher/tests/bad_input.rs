@@ -64,11 +64,20 @@ fn old_plugin(place: &Place) -> String {
 }
 
 #[test]
-fn a_starter_that_sees_another_world() {
+fn a_job_launcher_that_sees_another_world() {
     let place = Place::new();
     let mut command = place.command("train --config tiny.toml --set run.dir=r");
     let refused = ran(command.env("PMI_SIZE", "2").env("PMI_RANK", "0").output().unwrap());
     refused.refused(&["started 2 processes", "sees a world of 1"]);
+    assert_no_run(&place);
+}
+
+#[test]
+fn a_plain_start_in_an_allocation_for_more() {
+    let place = Place::new();
+    let mut command = place.command("train --config tiny.toml --set run.dir=r");
+    let refused = ran(command.env("SLURM_JOB_ID", "5").env("SLURM_NTASKS", "8").output().unwrap());
+    refused.refused(&["one process in a Slurm allocation of 8 tasks", "srun -n 1"]);
     assert_no_run(&place);
 }
 
@@ -86,12 +95,15 @@ fn run_folders_that_cannot_be_made() {
 #[test]
 fn folders_that_are_used_or_no_runs() {
     let place = Place::new();
-    std::fs::create_dir(place.path("r")).unwrap();
-    std::fs::write(place.path("r/notes.txt"), "mine").unwrap();
-    place.train("r", "").refused(&["the run folder r is not empty", "--resume r"]);
+    std::fs::create_dir_all(place.path("r/checkpoints")).unwrap();
+    std::fs::write(place.path("r/checkpoints/notes.txt"), "mine").unwrap();
+    place.train("r", "").refused(&["r has checkpoints/ but no config.toml", "name another folder as run.dir"]);
     place.run("train --resume r").refused(&["r is no run folder"]);
-    place.run("train --resume nowhere").refused(&["nowhere is no run folder"]);
     assert_eq!(std::fs::read_dir(place.path("r")).unwrap().count(), 1, "the folder was changed");
+    std::fs::write(place.path("r/config.toml"), "").unwrap();
+    place.train("r", "").refused(&["the run folder r holds a run", "--resume r"]);
+    assert_eq!(std::fs::read_dir(place.path("r")).unwrap().count(), 2, "the folder was changed");
+    place.run("train --resume nowhere").refused(&["nowhere is no run folder"]);
     place.run("sample --checkpoint nowhere").refused(&["nowhere"]);
     place.run("sample --checkpoint nowhere --out grid.jpg").refused(&["grid.jpg must end in .png"]);
     place.run("checkpoint verify nowhere").refused(&["nowhere"]);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{BOTH_PHASES, Place, checkpoints, ran};
+use common::{BOTH_PHASES, Place, checkpoints, ran, signal};
 use twinflow_array::HostArray;
 use twinflow_checkpoints::Checkpoint;
 
@@ -123,7 +123,7 @@ fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
     place.run("train --resume parts --set train.steps=8").ok();
     assert!(state(&place.path("whole")) == state(&place.path("parts")), "the states differ");
     assert_eq!(place.metrics("parts").len(), 8);
-    place.run("train --resume parts").refused(&["the run is complete", "train.steps"]);
+    place.run("train --resume parts").ok().told(&["the run is complete", "train.steps"]);
 }
 
 /// The lines of rank 0's log that say how many programs came from the cache.
@@ -186,9 +186,8 @@ fn a_signal_saves_and_the_run_goes_on_later() {
     let mut command = place.command(long);
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     place.await_steps("r");
-    std::process::Command::new("kill").args(["-USR1", &child.id().to_string()]).status().unwrap();
-    let stopped = ran(child.wait_with_output().unwrap()).ok();
-    assert!(stopped.err.contains("train --resume r"), "{}", stopped.err);
+    signal(&child, "USR1");
+    ran(child.wait_with_output().unwrap()).stopped(&["train --resume r"]);
     let steps = place.metrics("r").len();
     let resumed = steps + 2;
     place.run(&format!("train --resume r --set train.steps={resumed}")).ok();
@@ -202,11 +201,17 @@ fn what_is_not_finite_stops_or_is_skipped() {
                 --set optimizer.clip_norm=0 --set train.checkpoint_every=1 --set train.keep_last=100";
     place.train("stop", wild).refused(&["loss_base is", "the run stops", "learning_rate"]);
     place.run("checkpoint verify stop").ok();
-    place.train("skip", &format!("{wild} --set train.non_finite=skip")).ok();
+    let skipping = place.train("skip", &format!("{wild} --set train.non_finite=skip --set train.log_every=1")).ok();
+    assert!(skipping.err.contains("skipped") && !skipping.err.contains('\x1b'), "{}", skipping.err);
     let lines = place.metrics("skip");
     assert_eq!(lines.len(), 8);
     assert!(lines.iter().any(|line| line["skipped"] == true));
     assert!(lines.iter().all(|line| line["loss"].is_number()));
+    let resume = "train --resume skip --set train.steps=20";
+    place
+        .run(&format!("{resume} --set train.max_skipped=3"))
+        .refused(&["3 steps in a row were skipped", "loss_base is"]);
+    place.run("train --resume skip --set train.steps=10").refused(&["not one of the 2 steps was applied"]);
 }
 
 #[test]
@@ -223,7 +228,7 @@ fn checkpoints_that_are_damaged_or_of_another_model() {
     place.run("checkpoint verify r").refused(&["1 of 2 checkpoints are damaged"]);
     place.run(&format!("sample --checkpoint {}", newest.display())).refused(&["step-"]);
     // The one before it is whole: the run goes on from there.
-    place.run("train --resume r").ok();
+    place.run("train --resume r").ok().told(&["skipping a checkpoint", "step-00000008.h5"]);
     assert_eq!(place.metrics("r").len(), 8);
 }
 

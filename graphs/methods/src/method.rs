@@ -6,7 +6,7 @@ use twinflow_nn::{Condition, Denoiser, Params};
 
 /// A way to train a denoiser, for one phase of a run. Its loss terms and its state are named values: metrics, messages
 /// and checkpoints iterate over them, so that a new one is spelled out in its method alone.
-pub trait Method {
+pub trait Method: Send + Sync {
     /// The phase's name in metrics, checkpoints and programs.
     fn name(&self) -> &'static str;
 

@@ -30,7 +30,7 @@ pub struct DenoiserInput<L> {
 ///
 /// Products are computed in the element type that the trace says
 /// ([`Trace::compute_in`](twinflow_compiler::Trace::compute_in)); parameters, losses and sums are f32.
-pub trait Denoiser {
+pub trait Denoiser: Send + Sync {
     /// Types and first values of the parameters.
     fn parameters(&self) -> Params<Init>;
 

@@ -1,6 +1,9 @@
 //! The training state on the devices, and the compiled programs that move it on.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use miette::Result;
 use twinflow_array::{HostArray, TensorType as Spec, Tree, by_ref, leaves, unflatten};
@@ -18,17 +21,22 @@ use crate::{
 type GradientsJit = Jit<Nothing, (State<Spec>, Batch<Spec>), Gradients<Spec>>;
 
 /// The programs of one phase.
-enum Programs {
+pub enum Programs {
     /// One process: the whole step is one program, with the average over its devices inside.
     Fused(Box<Jit<State<Spec>, Batch<Spec>, Updated>>),
     /// Several processes: MPI averages the gradients between two programs.
-    Split { gradients: Box<GradientsJit>, update: Box<Jit<State<Spec>, Gradients<Spec>, Updated>> },
+    Split {
+        /// What comes before MPI.
+        gradients: Box<GradientsJit>,
+        /// What comes after it.
+        update: Box<Jit<State<Spec>, Gradients<Spec>, Updated>>,
+    },
 }
 
 /// State and programs.
 pub struct Engine<'a> {
-    trainer: &'a Trainer,
-    devices: &'a Devices,
+    trainer: Arc<Trainer>,
+    devices: Arc<Devices>,
     world: &'a World,
     programs: Option<(usize, Programs)>,
     /// The same on every device.
@@ -48,7 +56,12 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// The plugin's.
-    pub fn new(trainer: &'a Trainer, devices: &'a Devices, world: &'a World, state: &State<HostArray>) -> Result<Self> {
+    pub fn new(
+        trainer: Arc<Trainer>,
+        devices: Arc<Devices>,
+        world: &'a World,
+        state: &State<HostArray>,
+    ) -> Result<Self> {
         let states = devices.all().iter().map(|device| to_device(state, device));
         let states = states.collect::<Result<Vec<_>, _>>().or_report()?;
         Ok(Engine { trainer, devices, world, programs: None, states })
@@ -64,36 +77,18 @@ impl<'a> Engine<'a> {
         matches!(&self.programs, Some((ready, _)) if *ready == phase)
     }
 
-    /// Compiles the programs of a phase.
-    ///
-    /// # Errors
-    /// What tracing and compiling met.
-    pub fn prepare(&mut self, phase: usize) -> Result<()> {
-        // The old programs go first, so that the memory never holds both.
+    /// What compiles the programs of a phase, in any thread, for [`Engine::install`]. The old ones go first, so that the
+    /// memory never holds both.
+    pub fn compiling(&mut self, phase: usize) -> impl FnOnce() -> Result<Programs> + Send + 'static {
         self.programs = None;
-        self.programs = Some((phase, self.compile(phase)?));
-        Ok(())
+        let (trainer, devices) = (self.trainer.clone(), self.devices.clone());
+        let (replicas, alone) = (self.states.len(), self.world.size() == 1);
+        move || compile(&trainer, &devices, phase, replicas, alone)
     }
 
-    fn compile(&self, phase: usize) -> Result<Programs> {
-        let started = Instant::now();
-        let (devices, trainer, replicas) = (self.devices, self.trainer, self.states.len());
-        let before = devices.cache().tally().loaded;
-        let programs = if self.world.size() == 1 {
-            let step = programs::step(trainer, phase).or_report()?;
-            Programs::Fused(Box::new(devices.compile(step, replicas).or_report()?))
-        } else {
-            let gradients = programs::gradients(trainer, phase).or_report()?;
-            let update = programs::update(trainer, phase).or_report()?;
-            Programs::Split {
-                gradients: Box::new(devices.compile(gradients, replicas).or_report()?),
-                update: Box::new(devices.compile(update, replicas).or_report()?),
-            }
-        };
-        let from_cache = devices.cache().tally().loaded - before;
-        let (phase, seconds) = (programs::phase_name(trainer, phase), started.elapsed().as_secs_f64());
-        tracing::info!(phase, seconds, from_cache, "compiled");
-        Ok(programs)
+    /// Makes the programs of a phase those that [`Engine::step`] runs.
+    pub fn install(&mut self, phase: usize, programs: Programs) {
+        self.programs = Some((phase, programs));
     }
 
     /// Begins a phase: what its method keeps starts anew.
@@ -101,7 +96,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// What compiling and running met.
     pub fn begin(&mut self, phase: usize) -> Result<()> {
-        let traced = programs::begin(self.trainer, phase).or_report()?;
+        let traced = programs::begin(&self.trainer, phase).or_report()?;
         let begin = self.devices.compile(traced, self.states.len()).or_report()?;
         let states = std::mem::take(&mut self.states);
         let nothing = states.iter().map(|_| None).collect();
@@ -114,7 +109,7 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// The plugin's; the state is lost then.
     pub fn step(&mut self, batches: Vec<Batch<Buffer>>) -> Result<StepOutcome> {
-        let (_, programs) = self.programs.as_ref().expect("prepare comes before step");
+        let (_, programs) = self.programs.as_ref().expect("install comes before step");
         let states = std::mem::take(&mut self.states);
         let mut communication = Duration::ZERO;
         let results = match programs {
@@ -158,4 +153,24 @@ impl<'a> Engine<'a> {
         };
         self.devices.all().iter().map(on_device).collect()
     }
+}
+
+fn compile(trainer: &Trainer, devices: &Devices, phase: usize, replicas: usize, alone: bool) -> Result<Programs> {
+    let started = Instant::now();
+    let before = devices.cache().tally().loaded;
+    let programs = if alone {
+        let step = programs::step(trainer, phase).or_report()?;
+        Programs::Fused(Box::new(devices.compile(step, replicas).or_report()?))
+    } else {
+        let gradients = programs::gradients(trainer, phase).or_report()?;
+        let update = programs::update(trainer, phase).or_report()?;
+        Programs::Split {
+            gradients: Box::new(devices.compile(gradients, replicas).or_report()?),
+            update: Box::new(devices.compile(update, replicas).or_report()?),
+        }
+    };
+    let from_cache = devices.cache().tally().loaded - before;
+    let (phase, seconds) = (programs::phase_name(trainer, phase), started.elapsed().as_secs_f64());
+    tracing::info!(phase, seconds, from_cache, "compiled");
+    Ok(programs)
 }

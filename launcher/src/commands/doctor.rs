@@ -5,8 +5,17 @@ use std::{fs, thread::available_parallelism};
 use miette::{Result, miette};
 use twinflow_data::{Dataset, Verify};
 
-use crate::{cli::DoctorArgs, config::{Config, DataKind}, run_folder::host};
-use twinflow_runtime::{devices::{self, Devices}, world::{self, World}};
+use twinflow_runtime::{
+    devices::{self, Devices},
+    world::{self, World},
+};
+
+use crate::{
+    cli::DoctorArgs,
+    config::{Config, DataKind},
+    run_folder::host,
+    train::grace,
+};
 
 /// The answers, one line each.
 struct Report {
@@ -108,6 +117,9 @@ fn mpi(report: &Report, world: &World) {
         }
     };
     report.ok("MPI", &format!("{library}; {world_is}"));
+    if library.starts_with("Open MPI") {
+        report.line("note   ", "stopping", &grace::advice());
+    }
 }
 
 fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {

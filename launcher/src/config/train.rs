@@ -22,6 +22,8 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// What to do when loss or gradient is not finite.
     pub non_finite: NonFinite,
+    /// With `skip`: how many left out in a row end the run; 0: any number goes.
+    pub max_skipped: u64,
     /// Steps between checkpoints; 0: only at the end.
     pub checkpoint_every: u64,
     /// How many of the newest checkpoints to keep.
@@ -55,6 +57,7 @@ impl Default for TrainConfig {
             freeze: Vec::new(),
             ema_decay: 0.98,
             non_finite: NonFinite::Stop,
+            max_skipped: 100,
             checkpoint_every: 500,
             keep_last: 2,
             keep_every: 0,

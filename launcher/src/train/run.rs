@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use miette::{Diagnostic, Result};
 use indexmap::IndexMap;
+use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
-use twinflow_checkpoints::Retention;
 use twinflow_data::PrefetchLoader;
 use twinflow_runtime::{
     console::OrReport,
@@ -17,19 +16,12 @@ use twinflow_runtime::{
 use twinflow_training::{Metrics, Trainer};
 
 use super::{
-    hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
-    progress::Progress,
+    hooks::{DrawSamples, Ending, is_due},
+    observers::Observers,
     setup::Setup,
     stop::StopRequest,
 };
-use crate::{
-    config::{NonFinite, ResolvedConfig},
-    environment::Environment,
-    metrics::{MetricsLog, StepMetrics},
-    pictures::classes_note,
-    run_folder::RunFolder,
-    tensorboard::EventFile,
-};
+use crate::{config::TrainConfig, metrics::StepMetrics, pictures::classes_note, stderr_filter::StderrFilter};
 
 /// Batches made ahead by the background thread.
 const PREFETCH: usize = 2;
@@ -41,19 +33,22 @@ const PREFETCH: usize = 2;
     "{}lower optimizer.learning_rate or set optimizer.clip_norm; train.non_finite=\"skip\" leaves out such steps",
     if *.step > 1 { "resume from the last checkpoint with other settings, by --resume and --set: " } else { "" }
 ))]
-struct NotFinite {
+pub struct NotFinite {
     step: u64,
-    term: String,
-    value: f64,
+    pub term: String,
+    pub value: f64,
 }
 
 /// Trains until the last step or a signal.
-pub fn run(world: &World, setup: Setup) -> Result<()> {
+///
+/// # Errors
+/// Data, device, MPI or files failed; the loss is not finite where the settings do not bear that.
+pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
+    let _filter = StderrFilter::start().or_report()?;
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
-    let stop = StopRequest::listen().or_report()?;
     let plan = loader.plan().clone();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
-    let mut engine = Engine::new(&trainer, &devices, world, &state)?;
+    let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
     let mut in_phase = state.phase.to_f64()[0] as usize;
     let uploader = Uploader::new(trainer.batch_spec(), plan.global_batch(), config.data.classes);
     let model = config.model()?;
@@ -67,104 +62,65 @@ pub fn run(world: &World, setup: Setup) -> Result<()> {
         classes: config.data.classes,
         sampler: None,
     };
-    if let Some(folder) = &owned_folder {
-        Environment::find(world, &devices, first_step).append(&folder.environment())?;
-    }
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
     observers.progress.say(&format!("run folder {}", folder.display()));
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
+        if has_pause_before(step, first_step, &config.train) && stop.is_agreed(world) {
+            return observers.stop(&engine, &folder);
+        }
         let phase = trainer.phase_at(step);
+        if !engine.is_ready_for(phase) {
+            observers.progress.say(&format!("compiling the {} step ...", phase_name(&trainer, phase)));
+            match stop.unless_made(world, engine.compiling(phase))? {
+                Some(programs) => engine.install(phase, programs),
+                None => return observers.stop(&engine, &folder),
+            }
+        }
         if phase != in_phase {
             engine.begin(phase)?;
             in_phase = phase;
         }
-        if !engine.is_ready_for(phase) {
-            observers.progress.say(&format!("compiling the {} step ...", phase_name(&trainer, phase)));
-            engine.prepare(phase)?;
-        }
         let batch = uploader.upload(&loader.next_batch().or_report()?, step, devices.all())?;
+        let deaf = Instant::now();
         let outcome = engine.step(batch)?;
-        // Signals reach the ranks at different times; all stop after the same step.
+        observers.note_grace(deaf.elapsed());
         let agreed = Instant::now();
-        let stopped = world.all_reduce_max(stop.is_made().into()) > 0;
+        let stopped = stop.is_agreed(world);
         let seconds = step_began.elapsed().as_secs_f64();
         step_began = Instant::now();
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
         let metrics = step_metrics(step + 1, &trainer, phase, &outcome, plan.global_batch(), seconds, communication);
-        if metrics.skipped && config.train.non_finite == NonFinite::Stop {
-            let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
-            return world.agree(Err(NotFinite { step: step + 1, term: term.to_owned(), value }.into()));
-        }
         let ending = match (step + 1 == config.train.steps, stopped) {
             (true, _) => Some(Ending::Finished),
             (false, true) => Some(Ending::Stopped),
             (false, false) => None,
         };
-        observers.on_step(&metrics.finite(), &engine, ending)?;
+        let cause = metrics.skipped.then(|| not_finite(&metrics));
+        if let Err(error) = observers.bear(cause, step + 1, &config.train, ending == Some(Ending::Finished)) {
+            return world.agree(Err(error));
+        }
+        observers.on_step(metrics.finite(), &engine, ending)?;
         if ending == Some(Ending::Stopped) {
-            observers.progress.finish();
-            let resume = format!("twinflow-xla train --resume {}", folder.display());
-            observers
-                .progress
-                .say(&format!("stopped by a signal; saved after step {}. Go on with: {resume}", step + 1));
-            return Ok(());
+            return observers.say_stopped(&folder);
         }
     }
     observers.progress.finish();
     let shown = classes_note(config.data.classes).map_or(String::new(), |note| format!(" ({note})"));
     let picture = folder.join("samples/one-step.png");
     observers.progress.say(&format!("done; one-step samples in {}{shown}", picture.display()));
-    Ok(())
+    Ok(Ending::Finished)
 }
 
-/// What watches the steps; only rank 0's writes anything.
-struct Observers<'a> {
-    log: Option<MetricsLog>,
-    hooks: Vec<Box<dyn Hook + 'a>>,
-    progress: Progress,
+/// Whether something that takes longer than a step may have come just before this one: setting up, saving, drawing.
+fn has_pause_before(step: u64, first_step: u64, train: &TrainConfig) -> bool {
+    step == first_step || is_due(step, train.checkpoint_every) || is_due(step, train.sample_every)
 }
 
-impl<'a> Observers<'a> {
-    fn new(
-        world: &World,
-        config: &ResolvedConfig,
-        folder: Option<&RunFolder>,
-        first_step: u64,
-        drawing: DrawSamples<'a>,
-    ) -> Result<Self> {
-        let train = &config.train;
-        let progress = Progress::new(first_step, train.steps, train.log_every, !world.is_root());
-        let Some(folder) = folder else { return Ok(Observers { log: None, hooks: Vec::new(), progress }) };
-        let saving = SaveCheckpoints {
-            folder: folder.checkpoints(),
-            every: train.checkpoint_every,
-            retention: Retention {
-                keep_last: train.keep_last,
-                keep_every: Some(train.keep_every).filter(|every| *every > 0),
-            },
-            config: config.to_toml(),
-            world_size: world.size(),
-        };
-        let curves = DrawCurves { picture: folder.samples().join("loss.png"), every: train.checkpoint_every };
-        let events = WriteEvents(EventFile::create(&folder.tensorboard(), first_step)?);
-        let report = WriteReport { run: folder.path().to_owned() };
-        // The checkpoint comes first: pictures may wait, the state may not.
-        let hooks: Vec<Box<dyn Hook + 'a>> =
-            vec![Box::new(saving), Box::new(drawing), Box::new(events), Box::new(curves), Box::new(report)];
-        Ok(Observers { log: Some(MetricsLog::open(&folder.metrics(), first_step)?), hooks, progress })
-    }
-
-    fn on_step(&mut self, metrics: &StepMetrics, engine: &Engine<'_>, ending: Option<Ending>) -> Result<()> {
-        if metrics.skipped {
-            tracing::warn!(step = metrics.step, "loss or gradient is not finite; the update is left out");
-        }
-        self.progress.on_step(metrics);
-        let Some(log) = &mut self.log else { return Ok(()) };
-        log.append(metrics)?;
-        let mut info = StepInfo { metrics, history: log.history(), state: engine.state(), ending, picture: None };
-        self.hooks.iter_mut().try_for_each(|hook| hook.on_step(&mut info))
-    }
+/// The first value that is not finite.
+fn not_finite(metrics: &StepMetrics) -> NotFinite {
+    let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
+    NotFinite { step: metrics.step, term: term.to_owned(), value }
 }
 
 fn scalar(array: &HostArray) -> f64 {

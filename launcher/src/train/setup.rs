@@ -1,19 +1,29 @@
 //! Everything that a run needs before its first step. Each part is agreed on by all ranks, so that what one of them
 //! cannot do ends all of them with one message, before anything is written.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use miette::{Result, miette};
+use miette::Result;
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint};
 use twinflow_data::{BatchPlan, Loader, Source};
-use twinflow_runtime::{console::OrReport, devices::Devices, world::World};
+use twinflow_runtime::{
+    console::{OrReport, say},
+    devices::Devices,
+    world::World,
+};
 use twinflow_training::{State, Trainer};
 
+use super::resume;
 use crate::{
     cli::TrainArgs,
     config::{Config, ResolvedConfig},
-    data_source, logging,
+    data_source,
+    environment::Environment,
+    logging,
     run_folder::RunFolder,
 };
 
@@ -22,11 +32,11 @@ pub struct Setup {
     /// The settings, what the dataset holds included.
     pub config: ResolvedConfig,
     /// Network, losses, optimizer.
-    pub trainer: Trainer,
+    pub trainer: Arc<Trainer>,
     /// This rank's batches.
     pub loader: Loader,
     /// Where to compute.
-    pub devices: Devices,
+    pub devices: Arc<Devices>,
     /// The state to start from.
     pub state: State<HostArray>,
     /// Steps it has done.
@@ -38,32 +48,39 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Prepares a new or a resumed run.
+    /// Prepares a new or a resumed run; `None` if that is complete.
     ///
     /// # Errors
     /// Bad settings, data, plugin, checkpoint or folder: the same failure on all ranks.
-    pub fn new(world: &World, args: &TrainArgs) -> Result<Self> {
-        let config = shared_config(world, args)?;
+    pub fn new(world: &World, args: &TrainArgs) -> Result<Option<Self>> {
+        let mut config = shared_config(world, args)?;
         // A resumed run is locked before its checkpoints are looked at; a new folder is made when all else is fine.
         let mut owned_folder =
             world.on_root(|| Ok(args.resume.as_deref().map(RunFolder::resume).transpose()?))?.flatten();
+        let checkpoint = shared_checkpoint(world, args)?;
+        if let Some(step) = complete_at(&config, checkpoint.as_ref()) {
+            say_complete(world, step, config.train.steps);
+            return Ok(None);
+        }
         let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
+        make_paths_absolute(&mut config);
         let config = ResolvedConfig::new(config, source.as_ref());
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
-        let checkpoint = shared_checkpoint(world, args)?;
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         if args.resume.is_none() {
-            owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run)?))?;
+            owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run, &config.to_toml())?))?;
+        } else {
+            let write = |folder: &RunFolder| Ok(folder.write_config(&config.to_toml())?);
+            world.on_root(|| owned_folder.as_ref().map_or(Ok(()), write))?;
         }
         let folder = share_path(world, owned_folder.as_ref().map(|folder| folder.path().to_owned()));
-        world.on_root(|| match &owned_folder {
-            Some(folder) => Ok(folder.write_config(&config.to_toml())?),
-            None => Ok(()),
-        })?;
-        logging::start(Some(&folder.join("logs")), world.rank(), world.is_root());
-        Ok(Setup { config, trainer, loader, devices, state, step, folder, owned_folder })
+        logging::open_file(&folder.join("logs"), world.rank());
+        let environment = Environment::find(world, &devices, step);
+        world.on_root(|| note_environment(&environment, owned_folder.as_ref()))?;
+        let (trainer, devices) = (Arc::new(trainer), Arc::new(devices));
+        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder }))
     }
 }
 
@@ -73,7 +90,10 @@ fn shared_config(world: &World, args: &TrainArgs) -> Result<Config> {
         Ok(match &args.resume {
             None => args.config.load()?,
             Some(run) if !RunFolder::config_in(run).is_file() => RunFolder::resume(run).map(|_| Config::default())?,
-            Some(run) => Config::from_file(&RunFolder::config_in(run), &args.config.set)?,
+            Some(run) => {
+                resume::refuse_new_folder(run, &args.config.set)?;
+                Config::from_file(&RunFolder::config_in(run), &args.config.set)?
+            }
         })
     })?;
     let text = world.broadcast(own.as_ref().map_or(Vec::new(), |config| config.to_toml().into_bytes()));
@@ -109,15 +129,42 @@ fn shared_checkpoint(world: &World, args: &TrainArgs) -> Result<Option<Checkpoin
 fn first_state(config: &Config, trainer: &Trainer, checkpoint: Option<&Checkpoint>) -> Result<(State<HostArray>, u64)> {
     let Some(checkpoint) = checkpoint else { return Ok((trainer.init(u64::from(config.run.seed)), 0)) };
     let step = checkpoint.metadata().step;
-    if step >= config.train.steps {
-        return Err(miette!(
-            help = "for more: --set train.steps=N with a larger N",
-            "the run is complete: its newest checkpoint has {step} of {} steps",
-            config.train.steps
+    let state: State<HostArray> = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).or_report()?;
+    resume::refuse_phase_before(trainer, step, state.phase.to_f64()[0] as usize)?;
+    Ok((state, step))
+}
+
+/// The step of a checkpoint after which there is no other.
+fn complete_at(config: &Config, checkpoint: Option<&Checkpoint>) -> Option<u64> {
+    checkpoint.map(|found| found.metadata().step).filter(|step| *step >= config.train.steps)
+}
+
+/// A job script that resumes until the program succeeds must come to an end, so that this is no error.
+fn say_complete(world: &World, step: u64, steps: u64) {
+    if world.is_root() {
+        say(format!(
+            "the run is complete: its newest checkpoint has {step} of {steps} steps; for more: --set train.steps=N with a \
+             larger N"
         ));
     }
-    let state = checkpoint.restore_into(&trainer.state_spec(), &ParamPath::root()).or_report()?;
-    Ok((state, step))
+}
+
+/// A run is resumed from any folder, so its settings must not depend on where it was started.
+fn make_paths_absolute(config: &mut Config) {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for path in [&mut config.data.path, &mut config.device.plugin] {
+        *path = absolute(path);
+    }
+    let cache = &mut config.device.cache_dir;
+    if !matches!(cache.as_str(), "" | "auto") {
+        *cache = absolute(Path::new(cache)).to_string_lossy().into_owned();
+    }
+}
+
+fn note_environment(environment: &Environment, folder: Option<&RunFolder>) -> Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    resume::warn_of_other_cores(environment, Environment::read(&folder.environment()).last());
+    Ok(environment.append(&folder.environment())?)
 }
 
 /// Rank 0's path on every rank; empty if it has none.

@@ -58,6 +58,12 @@ impl Ran {
         self.told(parts)
     }
 
+    /// Asserts that a signal stopped the run, by the code that job scripts queue again on.
+    pub fn stopped(self, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(75), "{}\n{}", self.out, self.err);
+        self.told(parts)
+    }
+
     /// Asserts that standard error holds all the parts and no panic.
     pub fn told(self, parts: &[&str]) -> Self {
         let message = self.message();
@@ -109,7 +115,7 @@ impl Place {
         ran(self.mpirun_command(ranks, arguments).output().unwrap())
     }
 
-    fn mpirun_command(&self, ranks: usize, arguments: &str) -> Command {
+    pub fn mpirun_command(&self, ranks: usize, arguments: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_twinflow-xla");
         let mut command = self.prepared("mpirun", &format!("-n {ranks} {program} {arguments}"));
         with_mpi_settings(&mut command);
@@ -164,6 +170,11 @@ pub fn with_mpi_settings(command: &mut Command) -> &mut Command {
 pub fn ran(output: Output) -> Ran {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Sends a signal, by its name, to a process of this test's own.
+pub fn signal(child: &Child, name: &str) {
+    Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
 }
 
 /// The checkpoint files of a run, oldest first.

@@ -19,7 +19,7 @@ use miette::Diagnostic;
 
 use crate::console::say;
 
-pub use starter::Starter;
+pub use starter::JobLauncher;
 
 /// Exit code of a job that one rank ended (BSD's EX_SOFTWARE), to be told from a common error's 1.
 pub const ABORT_CODE: i32 = 70;
@@ -38,22 +38,32 @@ pub struct World {
 /// Why there is no world to train in.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum WorldError {
-    /// The launcher started more processes than the MPI library sees.
-    #[error("{starter} started {started} processes, but {} sees a world of {seen}: they would all train alone", library.as_deref().unwrap_or("this program (built without MPI)"))]
+    /// The job launcher started more processes than the MPI library sees.
+    #[error("{launcher} started {started} processes, but {} sees a world of {seen}: they would all train alone", library.as_deref().unwrap_or("this program (built without MPI)"))]
     #[diagnostic(help(
         "start it with the mpirun of the MPI library that it was built with (`twinflow-xla doctor` names it), build it \
-         anew under the module that gives this {starter}, or tell srun the right plugin (srun --mpi=list); in a batch \
+         anew under the module that gives this {launcher}, or tell srun the right plugin (srun --mpi=list); in a batch \
          script, `srun twinflow-xla ..` or `mpirun twinflow-xla ..` starts as many as the script asked for"
     ))]
-    StarterMismatch {
+    LauncherMismatch {
         /// What started this process.
-        starter: &'static str,
+        launcher: &'static str,
         /// Processes it says it started.
         started: usize,
         /// World size that the library reports.
         seen: usize,
         /// The MPI library's version, if one is linked.
         library: Option<String>,
+    },
+    /// A plain start in an allocation for more, which would idle.
+    #[error("this is one process in a Slurm allocation of {tasks} tasks, and no job launcher started it")]
+    #[diagnostic(help(
+        "`srun twinflow-xla ..` or `mpirun twinflow-xla ..` starts all {tasks}; for one process alone put `srun -n 1` or \
+         `mpirun -n 1` before it"
+    ))]
+    Unlaunched {
+        /// What was asked of Slurm.
+        tasks: usize,
     },
     /// MPI was initialised before by something else in this process.
     #[cfg(feature = "mpi")]
@@ -67,18 +77,22 @@ impl World {
         World { rank: 0, size: 1, local_rank: 0, job: None, failed_together: Cell::new(false) }
     }
 
-    /// Joins the processes that `mpirun` or `srun` started; without such a starter, this process is alone.
+    /// Joins the processes that `mpirun` or `srun` started; without such a launcher, this process is alone.
     ///
     /// # Errors
-    /// [`WorldError::StarterMismatch`] if the starter and the MPI library do not agree on how many there are.
+    /// [`WorldError::LauncherMismatch`] if the launcher and the MPI library do not agree on how many there are;
+    /// [`WorldError::Unlaunched`].
     pub fn join() -> Result<Self, WorldError> {
-        let starter = Starter::from_env(|name| std::env::var(name).ok());
-        let Some(starter) = starter else { return Ok(Self::alone()) };
+        let variable = |name: &str| std::env::var(name).ok();
+        let Some(launcher) = JobLauncher::from_env(variable) else {
+            let tasks = JobLauncher::unused_tasks(variable);
+            return tasks.map_or(Ok(Self::alone()), |tasks| Err(WorldError::Unlaunched { tasks }));
+        };
         let job = mpi_world::Job::start()?;
         let seen = job.as_ref().map_or(1, mpi_world::Job::size);
-        if let Some(started) = starter.processes.filter(|started| *started != seen) {
+        if let Some(started) = launcher.processes.filter(|started| *started != seen) {
             let library = job.is_some().then(|| mpi_library().unwrap_or_default());
-            return Err(WorldError::StarterMismatch { starter: starter.name, started, seen, library });
+            return Err(WorldError::LauncherMismatch { launcher: launcher.name, started, seen, library });
         }
         let Some(job) = job else { return Ok(Self::alone()) };
         let (rank, local_rank) = (job.rank(), job.local_rank());

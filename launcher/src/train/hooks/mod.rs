@@ -54,6 +54,6 @@ pub trait Hook {
 }
 
 /// Whether something that happens every `every` steps (0: never) happens after this one.
-fn is_due(step: u64, every: u64) -> bool {
+pub fn is_due(step: u64, every: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
 }

@@ -1,38 +1,42 @@
 //! The folder of a run: config.toml, metrics.jsonl, environment.jsonl, checkpoints/, samples/, tensorboard/, logs/.
 
+mod lock;
+mod owner;
+
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
-use fs4::{FileExt, TryLockError};
 use miette::Diagnostic;
 
 use crate::config::RunConfig;
+use lock::RunLock;
 
-/// Names inside a run folder.
-const LOCK: &str = "lock";
+/// The first file of a run besides its lock, written whole.
 const CONFIG: &str = "config.toml";
+/// Made last: with it a folder is a run to resume, without it a start that was cut off, which the next one takes over.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// A run folder that only this job writes to, until dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The lock goes with the open file, also when the process is killed.
-    _lock: File,
+    _lock: RunLock,
 }
 
 /// Why a folder cannot be a run's.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum RunFolderError {
-    /// The named folder holds something.
-    #[error("the run folder {} is not empty", path.display())]
+    /// The named folder holds a run.
+    #[error("the run folder {} holds a run", path.display())]
     #[diagnostic(help("go on with that run by `train --resume {}`, or name another folder as run.dir", path.display()))]
-    Used {
-        /// The folder.
-        path: PathBuf,
-    },
+    Used { path: PathBuf },
+    /// The named folder holds what may be somebody's checkpoints.
+    #[error("{} has {CHECKPOINTS}/ but no {CONFIG}: it is no run that could be resumed, nor a place for a new one", path.display())]
+    #[diagnostic(help("name another folder as run.dir, or move {} away", path.join(CHECKPOINTS).display()))]
+    Foreign { path: PathBuf },
     /// `--resume` of something that is no run folder.
     #[error("{} is no run folder: it has no config.toml", path.display())]
     #[diagnostic(help("name the folder that `train` made, for example runs/quickstart"))]
@@ -49,6 +53,15 @@ pub enum RunFolderError {
         /// Process id and host of the job.
         holder: String,
     },
+    /// A job holds the folder of which this machine cannot tell whether it still runs.
+    #[error("the run folder {} is in use by {holder}, and its file system has no locks that would tell whether that job still runs", path.display())]
+    #[diagnostic(help("if that job is over, delete {} and start again", held.display()))]
+    HeldElsewhere {
+        path: PathBuf,
+        holder: String,
+        /// The file that says so.
+        held: PathBuf,
+    },
     /// The system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     #[diagnostic(help("{}", advice(source)))]
@@ -63,25 +76,30 @@ pub enum RunFolderError {
 }
 
 impl RunFolder {
-    /// The folder of a new run: `run.dir` if set (missing or empty), else the first free one of runs/NAME, runs/NAME-2...
+    /// The folder of a new run with `config` (TOML) as its settings: `run.dir` if set, else the first free one of
+    /// runs/NAME, runs/NAME-2... `run.dir` may hold anything but a run, for example a scheduler's log.
     ///
     /// # Errors
-    /// [`RunFolderError::Used`], [`RunFolderError::InUse`], [`RunFolderError::Io`].
-    pub fn create(run: &RunConfig) -> Result<Self, RunFolderError> {
+    /// [`RunFolderError`], unless [`RunFolderError::NotARun`].
+    pub fn create(run: &RunConfig, config: &str) -> Result<Self, RunFolderError> {
         if run.dir.as_os_str().is_empty() {
-            return Self::create_fresh(Path::new("runs"), &run.name);
+            return Self::create_fresh(Path::new("runs"), &run.name, config);
         }
         create_all(&run.dir)?;
-        if is_empty(&run.dir)? { Self::open(run.dir.clone())?.with_subfolders() } else { Err(in_use_or_used(&run.dir)) }
+        refuse_used(&run.dir)?;
+        let folder = Self::open(run.dir.clone())?;
+        // A job that was quicker may have come and gone before the lock was taken.
+        refuse_used(&folder.path)?;
+        folder.fill(config)
     }
 
-    fn create_fresh(parent: &Path, name: &str) -> Result<Self, RunFolderError> {
+    fn create_fresh(parent: &Path, name: &str, config: &str) -> Result<Self, RunFolderError> {
         create_all(parent)?;
         let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}-{n}")));
         for path in names.map(|name| parent.join(name)) {
             // Making a folder is atomic, also on network file systems: two jobs never get the same.
             match fs::create_dir(&path) {
-                Ok(()) => return Self::open(path)?.with_subfolders(),
+                Ok(()) => return Self::open(path)?.fill(config),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(RunFolderError::Io { action: "make the folder", path, source }),
             }
@@ -92,12 +110,14 @@ impl RunFolder {
     /// The folder of a run that goes on.
     ///
     /// # Errors
-    /// [`RunFolderError::NotARun`], [`RunFolderError::InUse`], [`RunFolderError::Io`].
+    /// [`RunFolderError::NotARun`], [`RunFolderError::InUse`], [`RunFolderError::HeldElsewhere`],
+    /// [`RunFolderError::Io`].
     pub fn resume(path: &Path) -> Result<Self, RunFolderError> {
         if !path.join(CONFIG).is_file() {
             return Err(RunFolderError::NotARun { path: path.to_owned() });
         }
-        let folder = Self::open(path.to_owned())?.with_subfolders()?;
+        let folder = Self::open(path.to_owned())?;
+        folder.make_subfolders()?;
         for place in [path, &folder.checkpoints()] {
             // What cannot be deleted takes space but does no harm.
             twinflow_files::remove_stale(place).ok();
@@ -106,29 +126,18 @@ impl RunFolder {
     }
 
     fn open(path: PathBuf) -> Result<Self, RunFolderError> {
-        let lock_path = path.join(LOCK);
-        let io_error = |source| RunFolderError::Io { action: "lock", path: lock_path.clone(), source };
-        let mut options = OpenOptions::new();
-        let mut lock =
-            options.read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(io_error)?;
-        match FileExt::try_lock(&lock) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RunFolderError::InUse { holder: holder(&path), path }),
-            // Some network file systems have no locks; runs there rely on the fresh folder alone.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(io_error(error)),
-        }
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "process {} on {}", std::process::id(), host()))
-            .map_err(io_error)?;
-        Ok(RunFolder { path, _lock: lock })
+        Ok(RunFolder { _lock: RunLock::take(&path)?, path })
     }
 
-    fn with_subfolders(self) -> Result<Self, RunFolderError> {
-        for path in [self.checkpoints(), self.samples(), self.logs()] {
-            create_all(&path)?;
-        }
+    /// In this order, so that a start cut off at any point can be resumed or started again.
+    fn fill(self, config: &str) -> Result<Self, RunFolderError> {
+        self.write_config(config)?;
+        self.make_subfolders()?;
         Ok(self)
+    }
+
+    fn make_subfolders(&self) -> Result<(), RunFolderError> {
+        [self.samples(), self.logs(), self.checkpoints()].iter().try_for_each(|path| create_all(path))
     }
 
     /// The folder itself.
@@ -138,7 +147,7 @@ impl RunFolder {
 
     /// checkpoints/
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// samples/
@@ -187,27 +196,23 @@ fn create_all(path: &Path) -> Result<(), RunFolderError> {
     fs::create_dir_all(path).map_err(error)
 }
 
-fn is_empty(path: &Path) -> Result<bool, RunFolderError> {
-    let mut entries = fs::read_dir(path).map_err(|source| RunFolderError::Io {
-        action: "look into",
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(entries.next().is_none())
+/// Refuses a folder that a new run would spoil: a run's, perhaps one that goes on just now.
+fn refuse_used(path: &Path) -> Result<(), RunFolderError> {
+    if !path.join(CHECKPOINTS).exists() {
+        return Ok(());
+    }
+    let path_is_run = path.join(CONFIG).is_file();
+    Err(RunLock::refusal(path).unwrap_or(match path_is_run {
+        true => RunFolderError::Used { path: path.to_owned() },
+        false => RunFolderError::Foreign { path: path.to_owned() },
+    }))
 }
 
-/// A folder with files in it may belong to a job that runs just now.
-fn in_use_or_used(path: &Path) -> RunFolderError {
-    let locked = File::open(path.join(LOCK))
-        .is_ok_and(|lock| matches!(FileExt::try_lock_shared(&lock), Err(TryLockError::WouldBlock)));
-    let path = path.to_owned();
-    if locked { RunFolderError::InUse { holder: holder(&path), path } } else { RunFolderError::Used { path } }
-}
-
-fn holder(path: &Path) -> String {
-    let mut text = String::new();
-    let read = File::open(path.join(LOCK)).and_then(|mut file| file.read_to_string(&mut text));
-    if read.is_ok() && !text.trim().is_empty() { text.trim().to_owned() } else { "another job".to_owned() }
+impl RunFolderError {
+    fn in_use(folder: &Path, lock: &Path) -> Self {
+        let holder = owner::read(lock).map_or("another job".to_owned(), |owner| owner.name());
+        RunFolderError::InUse { path: folder.to_owned(), holder }
+    }
 }
 
 /// What to do where the system refused to make or write a file of a run.
@@ -234,28 +239,41 @@ pub fn host() -> String {
 mod tests {
     use super::*;
 
-    fn named(dir: &Path) -> RunConfig {
-        RunConfig { dir: dir.to_owned(), ..RunConfig::default() }
+    fn create(dir: &Path) -> Result<RunFolder, RunFolderError> {
+        RunFolder::create(&RunConfig { dir: dir.to_owned(), ..RunConfig::default() }, "[run]\n")
     }
 
     #[test]
-    fn an_empty_folder_is_fine_and_a_used_one_only_to_resume() {
+    fn a_runs_folder_can_only_be_resumed() {
         let temporary = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(&named(temporary.path())).unwrap();
-        folder.write_config("[run]\n").unwrap();
+        let folder = create(temporary.path()).unwrap();
         assert!(folder.checkpoints().is_dir());
-        let error = RunFolder::create(&named(temporary.path())).unwrap_err();
+        let error = create(temporary.path()).unwrap_err();
         assert!(matches!(error, RunFolderError::InUse { .. }), "{error}");
         drop(folder);
-        let error = RunFolder::create(&named(temporary.path())).unwrap_err();
+        let error = create(temporary.path()).unwrap_err();
         assert!(matches!(error, RunFolderError::Used { .. }), "{error}");
         RunFolder::resume(temporary.path()).unwrap();
+        fs::remove_file(RunFolder::config_in(temporary.path())).unwrap();
+        let error = create(temporary.path()).unwrap_err();
+        assert!(matches!(error, RunFolderError::Foreign { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_start_that_was_cut_off_is_taken_over_and_other_files_are_no_obstacle() {
+        let temporary = tempfile::tempdir().unwrap();
+        for name in ["slurm-1.out", "lock", "config.toml.tmp", "config.toml"] {
+            fs::write(temporary.path().join(name), "left").unwrap();
+            drop(create(temporary.path()).unwrap());
+            fs::remove_dir(temporary.path().join(CHECKPOINTS)).unwrap();
+        }
+        assert_eq!(fs::read_to_string(temporary.path().join("slurm-1.out")).unwrap(), "left");
     }
 
     #[test]
     fn names_are_numbered_when_taken() {
         let temporary = tempfile::tempdir().unwrap();
-        let names: Vec<_> = (0..3).map(|_| RunFolder::create_fresh(temporary.path(), "moons").unwrap()).collect();
+        let names: Vec<_> = (0..3).map(|_| RunFolder::create_fresh(temporary.path(), "moons", "").unwrap()).collect();
         let names: Vec<_> = names.iter().map(|folder| folder.path().file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["moons", "moons-2", "moons-3"]);
     }
@@ -263,8 +281,7 @@ mod tests {
     #[test]
     fn two_jobs_do_not_share_a_folder() {
         let temporary = tempfile::tempdir().unwrap();
-        let first = RunFolder::create(&named(temporary.path())).unwrap();
-        first.write_config("").unwrap();
+        let _first = create(temporary.path()).unwrap();
         let error = RunFolder::resume(temporary.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
     }
