@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use miette::{Result, miette};
 use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
+use twinflow_runtime::console::OrReport;
 
 use crate::config::{DataConfig, DataKind};
-use twinflow_runtime::console::OrReport;
 
 /// Opens the dataset.
 ///

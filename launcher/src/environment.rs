@@ -9,9 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use twinflow_checkpoints::Metadata;
+use twinflow_runtime::{
+    devices::Devices,
+    world::{self, World},
+};
 
-use twinflow_runtime::{devices::Devices, world::{self, World}};
-use crate::{run_folder::host};
+use crate::run_folder::host;
 
 /// What one start of a run found, on rank 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

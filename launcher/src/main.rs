@@ -19,7 +19,6 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
-
 use cli::{Cli, Command};
 use twinflow_runtime::console::say;
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
 use twinflow_data::{Metadata, write_dataset};
+use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
 use crate::pictures::{Picture, PictureError, grid, points, to_bytes};
-use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
 /// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use twinflow_compiler::{
     pjrt::{Client, ClientOptions, CompileOptions, MemoryPlan, Platform, Plugin},
 };
 use twinflow_models::denoisers::{DitConfig, ModelConfig, Remat};
-use twinflow_training::{Phase, Trainer};
 use twinflow_tests::trainers::dit_step;
+use twinflow_training::{Phase, Trainer};
 
 const DEPTHS: [usize; 2] = [6, 24];
 const REPEATS: usize = 5;

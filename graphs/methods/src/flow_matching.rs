@@ -79,7 +79,8 @@ impl Method for FlowMatching {
 
     fn loss<'t>(&self, inputs: &LossInputs<'_, 't>) -> Loss<'t> {
         let sample: Shape = inputs.samples.shape()[1..].into();
-        let total = flow_matching_loss(&self.config, inputs, &FlowDraws::new(inputs.key, inputs.rows, &sample, &self.config));
+        let total =
+            flow_matching_loss(&self.config, inputs, &FlowDraws::new(inputs.key, inputs.rows, &sample, &self.config));
         Loss { total, terms: vec![total] }
     }
 
@@ -132,8 +133,9 @@ fn drop_condition<'t>(
     condition: &Condition<Tensor<'t>>,
     null: &Condition<Tensor<'t>>,
 ) -> Condition<Tensor<'t>> {
-    let chosen = leaves(condition).into_iter().zip(leaves(null)).map(|(value, null)| {
-        per_sample(dropped, *value).broadcast_to(value.shape()).select(*null, *value)
-    });
+    let chosen = leaves(condition)
+        .into_iter()
+        .zip(leaves(null))
+        .map(|(value, null)| per_sample(dropped, *value).broadcast_to(value.shape()).select(*null, *value));
     unflatten(condition, chosen.collect::<Vec<_>>())
 }

@@ -25,7 +25,8 @@ pub(crate) fn replace_rows<'t>(x: Tensor<'t>, rows: &Range<usize>, new: Tensor<'
 pub(crate) fn stack_rows<'t, T: Tree<Leaf = Tensor<'t>>>(trees: &[T]) -> T::Rebind<Tensor<'t>> {
     let columns: Vec<Vec<&Tensor<'t>>> = trees.iter().map(leaves).collect();
     let stacked = (0..columns[0].len()).map(|leaf| {
-        let pieces: Vec<Tensor<'t>> = columns.iter().map(|column| *column[leaf]).filter(|piece| piece.dim(0) > 0).collect();
+        let pieces: Vec<Tensor<'t>> =
+            columns.iter().map(|column| *column[leaf]).filter(|piece| piece.dim(0) > 0).collect();
         match pieces[..] {
             [only] => only,
             _ => concatenate(&pieces, 0),

@@ -3,7 +3,7 @@
 use twinflow_array::Tree;
 use twinflow_compiler::{ConvConfig, Tensor};
 
-use crate::{Init};
+use crate::Init;
 
 /// A convolution with square kernels that divides height and width by its stride.
 #[derive(Clone, Debug, Tree)]

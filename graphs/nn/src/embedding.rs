@@ -3,8 +3,7 @@
 use twinflow_array::{HostArray, Tree};
 use twinflow_compiler::{Tensor, Trace};
 
-use crate::{Init};
-use crate::time::frequencies;
+use crate::{Init, time::frequencies};
 
 /// One vector per class, and one more for "no class" (label = number of classes).
 #[derive(Clone, Debug, Tree)]

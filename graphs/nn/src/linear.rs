@@ -3,7 +3,7 @@
 use twinflow_array::{Leaf, Tree};
 use twinflow_compiler::Tensor;
 
-use crate::{Init};
+use crate::Init;
 
 /// `y = x weight + bias`.
 #[derive(Clone, Debug, Tree)]

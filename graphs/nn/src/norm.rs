@@ -3,7 +3,7 @@
 use twinflow_array::Tree;
 use twinflow_compiler::Tensor;
 
-use crate::{Init};
+use crate::Init;
 
 /// Zero mean and unit variance over the last dim, without parameters (eps 1e-6): adaptive layers scale and shift it.
 #[track_caller]

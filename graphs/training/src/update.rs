@@ -57,8 +57,16 @@ impl Trainer {
             learning_rate: update.learning_rate,
             applied: finite.convert(DType::F32),
         };
-        let next =
-            State { step: state.step + 1.0, phase: state.phase, trained, frozen: state.frozen, method, ema, optimizer, key: state.key };
+        let next = State {
+            step: state.step + 1.0,
+            phase: state.phase,
+            trained,
+            frozen: state.frozen,
+            method,
+            ema,
+            optimizer,
+            key: state.key,
+        };
         (next, metrics)
     }
 }

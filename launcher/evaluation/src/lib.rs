@@ -1,15 +1,15 @@
 //! Measures of samples: a classifier's opinion, Frechet distance, diversity within a class; energy distance of points.
 
+mod classifier;
+mod classifier_file;
 mod diversity;
 mod energy;
 mod factors;
 mod frechet;
-mod classifier;
-mod classifier_file;
 mod report;
 
+pub use classifier::{Examined, TrainedClassifier};
 pub use diversity::diversity;
 pub use energy::energy_distance_by_class;
 pub use frechet::{Gaussian, frechet_distance};
-pub use classifier::{Examined, TrainedClassifier};
 pub use report::{Judged, Measured, PointScores, PointsReport, Report, Scores};

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
-use twinflow_methods::flow::{SampleConfig};
+use twinflow_methods::flow::SampleConfig;
 
 /// The numbers of one set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -7,11 +7,12 @@ use std::{
 
 use miette::{Result, miette};
 use twinflow_array::{TensorType, Tree};
-use twinflow_compiler::pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin};
-use twinflow_compiler::{Cache, Jit, JitError, Traced};
+use twinflow_compiler::{
+    Cache, Jit, JitError, Traced,
+    pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin},
+};
 
-use crate::{DeviceConfig, Platform};
-use crate::console::OrReport;
+use crate::{DeviceConfig, Platform, console::OrReport};
 
 /// A client of a PJRT plugin and how to compile for it.
 pub struct Devices {

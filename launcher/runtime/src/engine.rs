@@ -7,8 +7,7 @@ use std::{
 
 use miette::Result;
 use twinflow_array::{HostArray, TensorType as Spec, Tree, by_ref, leaves, unflatten};
-use twinflow_compiler::pjrt::Buffer;
-use twinflow_compiler::{Jit, to_device, to_host};
+use twinflow_compiler::{Jit, pjrt::Buffer, to_device, to_host};
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 
 use crate::{
@@ -113,9 +112,7 @@ impl<'a> Engine<'a> {
         let states = std::mem::take(&mut self.states);
         let mut communication = Duration::ZERO;
         let results = match programs {
-            Programs::Fused(step) => {
-                step.call_replicas(states, batches.iter().map(by_ref).collect()).or_report()?
-            }
+            Programs::Fused(step) => step.call_replicas(states, batches.iter().map(by_ref).collect()).or_report()?,
             Programs::Split { gradients, update } => {
                 let kept = states.iter().zip(&batches).map(|(state, batch)| (by_ref(state), by_ref(batch)));
                 let kept: Vec<_> = kept.collect();

@@ -1,5 +1,6 @@
 //! The programs of a config: what is traced, by name and type. A program is listed here alone.
 
+use TensorType as Spec;
 use twinflow_array::{DType, TensorType, Tree};
 use twinflow_compiler::{Key, Program, Tensor, TraceError, Traced, jit};
 use twinflow_methods::flow::{SampleConfig, draw_samples};
@@ -7,8 +8,6 @@ use twinflow_nn::{Condition, Params};
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 
 use crate::{model::Model, sampler::chunk_size};
-
-use TensorType as Spec;
 
 /// No inputs.
 pub type Nothing = Option<Spec>;
@@ -153,9 +152,8 @@ pub fn sample(model: &Model, config: &SampleConfig, batch: usize) -> Result<Samp
     type Kept<'t> = SampleInputs<Tensor<'t>>;
     jit("sample", None, kept, |trace, _: Option<Tensor<'_>>, (params, condition, rows, key): Kept<'_>| {
         let random = (Key::from_tensor(key), rows);
-        trace.compute_in(model.compute(), || {
-            draw_samples(model.denoiser(), config, &params, &shape, &condition, random)
-        })
+        trace
+            .compute_in(model.compute(), || draw_samples(model.denoiser(), config, &params, &shape, &condition, random))
     })
 }
 

@@ -2,8 +2,11 @@
 
 use miette::Result;
 use twinflow_array::{HostArray, TensorType as Spec, by_ref};
-use twinflow_compiler::pjrt::{Buffer, Device};
-use twinflow_compiler::{Jit, to_device};
+use twinflow_compiler::{
+    Jit,
+    pjrt::{Buffer, Device},
+    to_device,
+};
 use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::{Condition, Params};
 

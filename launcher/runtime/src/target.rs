@@ -5,8 +5,8 @@ use twinflow_compiler::pjrt::{CompileOptions, CudaToolkit, GpuTarget, MemoryPlan
 
 use crate::{
     DeviceConfig,
-    devices::{self, Devices},
     console::OrReport,
+    devices::{self, Devices},
 };
 
 /// The name of this machine's device among targets.

@@ -2,8 +2,10 @@
 
 use miette::{Result, miette};
 use twinflow_array::{ArrayError, HostArray, ParamPath, TensorType, paths, unflatten};
-use twinflow_compiler::pjrt::{Buffer, Device};
-use twinflow_compiler::to_device;
+use twinflow_compiler::{
+    pjrt::{Buffer, Device},
+    to_device,
+};
 use twinflow_data as data;
 use twinflow_nn::Condition;
 use twinflow_training::Batch;

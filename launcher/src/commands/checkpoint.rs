@@ -6,12 +6,11 @@ use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
 use twinflow_runtime::{console::OrReport, model::Model};
 
+use super::print_line;
 use crate::{
     cli::{CheckpointCommand, ExportArgs},
     config::{Config, ResolvedConfig},
 };
-
-use super::print_line;
 
 /// Runs `checkpoint`.
 ///

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use miette::{Result, miette};
 use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx};
+use twinflow_runtime::console::OrReport;
 
 use super::{eval::test_file, print_line};
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
-use twinflow_runtime::console::OrReport;
 
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";

@@ -4,7 +4,6 @@ use std::{fs, thread::available_parallelism};
 
 use miette::{Result, miette};
 use twinflow_data::{Dataset, Verify};
-
 use twinflow_runtime::{
     devices::{self, Devices},
     world::{self, World},

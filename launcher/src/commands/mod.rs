@@ -22,7 +22,6 @@ use std::{
 };
 
 use miette::Result;
-
 use twinflow_runtime::console::OrReport;
 
 /// Prints a text and a line break; a reader that has gone (`| head`) is no error.

@@ -3,8 +3,8 @@
 use toml::{Table, Value};
 
 use super::{
-    Config, deserialize,
-    deserialize::Refusal,
+    Config,
+    deserialize::{self, Refusal},
     diagnose::diagnose,
     error::{Problem, SettingError},
     source::Source,

@@ -105,7 +105,9 @@ impl Config {
     /// A refusal by the crate that owns the setting, shown where the setting is written.
     pub(super) fn refused(&self, error: &ConfigError) -> SettingError {
         let key = match error {
-            ConfigError::Value { key, .. } | ConfigError::NotMultiple { key, .. } | ConfigError::NoMatch { key, .. } => key,
+            ConfigError::Value { key, .. }
+            | ConfigError::NotMultiple { key, .. }
+            | ConfigError::NoMatch { key, .. } => key,
             ConfigError::Conflict { second, .. } => second,
             ConfigError::BatchTooSmall { .. } | ConfigError::PartNotDivisible { .. } => "train.batch_size",
         };

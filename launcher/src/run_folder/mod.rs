@@ -9,10 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lock::RunLock;
 use miette::Diagnostic;
 
 use crate::config::RunConfig;
-use lock::RunLock;
 
 /// The first file of a run besides its lock, written whole.
 const CONFIG: &str = "config.toml";

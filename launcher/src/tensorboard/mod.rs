@@ -13,7 +13,11 @@ use std::{
 use prost::Message;
 
 use self::event::{Event, What};
-use crate::{metrics::StepMetrics, pictures::Picture, run_folder::{advice, host}};
+use crate::{
+    metrics::StepMetrics,
+    pictures::Picture,
+    run_folder::{advice, host},
+};
 
 /// What names of event files begin with.
 const PREFIX: &str = "events.out.tfevents.";

@@ -12,16 +12,15 @@ mod stop;
 
 use std::process::ExitCode;
 
+use hooks::Ending;
 use miette::Result;
-
+use stop::StopRequest;
 use twinflow_runtime::{
     console::{OrReport, say},
     world::{World, mpi_library},
 };
 
 use crate::{cli::TrainArgs, logging};
-use hooks::Ending;
-use stop::StopRequest;
 
 /// Exit code of a run that was stopped before its end (BSD's EX_TEMPFAIL): a job script queues it again.
 const STOPPED_CODE: i32 = 75;

@@ -4,7 +4,6 @@ use std::{io::IsTerminal, time::Instant};
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use twinflow_runtime::console::say;
 
 use crate::{metrics::StepMetrics, stderr_filter};

@@ -16,7 +16,6 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2},
     flag,
 };
-
 use twinflow_runtime::{console::OrReport, world::World};
 
 /// How often a rank that waits for its own work asks the others whether to stop.

@@ -3,7 +3,7 @@
 use hdf5_metno::{File, Group, types::VarLenUnicode};
 use serde_json::{Map, Value};
 use twinflow_array::HostArray;
-use twinflow_nn::{Params};
+use twinflow_nn::Params;
 
 use crate::network::TwoLayers;
 

@@ -2,7 +2,7 @@
 
 use twinflow_array::Tree;
 use twinflow_compiler::{Tensor, concatenate};
-use twinflow_nn::{Init, Params, Network};
+use twinflow_nn::{Init, Network, Params};
 
 /// Parameters of [`GoldenNetwork`].
 #[derive(Clone, Debug, Tree)]

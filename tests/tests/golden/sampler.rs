@@ -3,8 +3,8 @@
 use hdf5_metno::Group;
 use serde_json::Value;
 use twinflow_array::{HostArray, TensorType};
-use twinflow_nn::{Params};
 use twinflow_methods::flow::{Noise, SampleConfig, sample};
+use twinflow_nn::Params;
 
 use crate::{
     file,

@@ -6,10 +6,14 @@ use hdf5_metno::Group;
 use serde_json::{Map, Value, json};
 use twinflow_array::{HostArray, paths};
 use twinflow_compiler::{Tensor, value_and_grad};
-use twinflow_methods::{LossTerms};
-use twinflow_nn::{Params};
+use twinflow_methods::{
+    LossTerms,
+    twinflow::{
+        Intermediates, Parts, RectifyDraws, Shares, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss,
+    },
+};
+use twinflow_nn::Params;
 use twinflow_training::optim::{Teaching, moving_average};
-use twinflow_methods::twinflow::{Intermediates, Parts, RectifyDraws, Shares, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss};
 
 use crate::{
     file,

@@ -1,6 +1,5 @@
 //! The judge on a toy problem, by the reference interpreter.
 
-
 use twinflow_array::{HostArray, leaves};
 use twinflow_models::classifier::{Judge, JudgeConfig};
 use twinflow_training::classifier::{JudgeBatch, JudgeState};

@@ -1,10 +1,12 @@
 //! Configuration files and their errors.
 
 use twinflow_array::DType;
-use twinflow_methods::flow::{FlowConfig, SampleConfig};
+use twinflow_methods::{
+    flow::{FlowConfig, SampleConfig},
+    twinflow::{LossKind, TeacherKind, TwinFlowConfig},
+};
 use twinflow_models::denoisers::{ModelConfig, ModelInput};
-use twinflow_training::optim::{OptimizerConfig};
-use twinflow_methods::twinflow::{LossKind, TeacherKind, TwinFlowConfig};
+use twinflow_training::optim::OptimizerConfig;
 
 const INPUT: ModelInput = ModelInput { sample: [28, 28, 1], classes: 10, compute: Some(DType::BF16) };
 

@@ -1,6 +1,5 @@
 //! Layers against sums written out.
 
-
 use ndarray::{ArrayD, Dimension};
 use twinflow_array::{HostArray, TensorType};
 use twinflow_nn::{Conv2d, ConvTranspose2d, GroupNorm};

@@ -1,10 +1,9 @@
 //! Networks: their gradients against central differences, and what they see.
 
-
 use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
 use twinflow_compiler::{Tensor, grad};
-use twinflow_nn::{Params, Network};
 use twinflow_models::denoisers::{DitConfig, MlpConfig, ModelConfig, ModelInput, UnetConfig};
+use twinflow_nn::{Network, Params};
 
 const SAMPLES: usize = 2;
 

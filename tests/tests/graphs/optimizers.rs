@@ -1,8 +1,7 @@
 //! Optimizers, schedules and averages against plain f64 loops.
 
-
 use twinflow_array::{HostArray, TensorType, Tree};
-use twinflow_nn::{Params};
+use twinflow_nn::Params;
 use twinflow_training::optim::{Optimizer, OptimizerConfig, OptimizerKind, Schedule};
 
 /// A parameter that is decayed and one that is not.

@@ -1,10 +1,9 @@
 //! The sampler on velocity fields whose flow is known.
 
-
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{Key, Tensor};
-use twinflow_nn::{Init, Params, Network};
 use twinflow_methods::flow::{Noise, SampleConfig, SampleStyle, sample};
+use twinflow_nn::{Init, Network, Params};
 
 /// dx/dt = t x, so x(r) = x(t) exp((r^2 - t^2) / 2); its average velocity from t to r is known too.
 struct Field {

@@ -1,13 +1,13 @@
 //! Training steps: programs that must agree, and what a step does to the state.
 
-
 use ndarray::ArrayD;
 use twinflow_array::{DType, HostArray, Tree, leaves, map};
-use twinflow_methods::flow::{FlowConfig};
+use twinflow_methods::{
+    flow::FlowConfig,
+    twinflow::{GuidanceAgainst, TeacherKind, TwinFlowConfig, Variant},
+};
 use twinflow_models::denoisers::{DitConfig, MlpConfig, ModelConfig, Remat, UnetConfig};
-use twinflow_training::optim::{OptimizerConfig};
-use twinflow_training::{Batch, Phase, Precision, State, StepConfig, Trainer};
-use twinflow_methods::twinflow::{GuidanceAgainst, TeacherKind, TwinFlowConfig, Variant};
+use twinflow_training::{Batch, Phase, Precision, State, StepConfig, Trainer, optim::OptimizerConfig};
 
 fn toy() -> StepConfig {
     StepConfig {

@@ -1,13 +1,14 @@
 //! The loss of the public tutorial against the same formulas on plain numbers.
 
-
 use std::array::from_fn;
 
 use twinflow_array::{HostArray, TensorType, Tree};
 use twinflow_compiler::{Tensor, value_and_grad};
-use twinflow_nn::{Init, Params, Network};
-use twinflow_methods::{LossTerms};
-use twinflow_methods::twinflow::{LossKind, Parts, RectifyDraws, Teacher, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss, Variant};
+use twinflow_methods::{
+    LossTerms,
+    twinflow::{LossKind, Parts, RectifyDraws, Teacher, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss, Variant},
+};
+use twinflow_nn::{Init, Network, Params};
 
 const BATCH: usize = 5;
 const WEIGHTS: usize = 6;

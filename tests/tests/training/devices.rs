@@ -2,8 +2,8 @@
 
 use twinflow_array::{HostArray, TensorType, leaves};
 use twinflow_compiler::{Program, jit};
-use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
 use twinflow_tests::xla;
+use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
 
 use crate::toy;
 

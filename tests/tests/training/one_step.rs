@@ -2,11 +2,11 @@
 
 use twinflow_array::{DType, HostArray, TensorType, by_ref, leaves};
 use twinflow_compiler::{Jit, jit, to_device, to_host};
-use twinflow_nn::{Params};
-use twinflow_methods::flow::{SampleConfig};
-use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
+use twinflow_methods::flow::SampleConfig;
+use twinflow_nn::Params;
 use twinflow_pjrt::{Buffer, CompileOptions};
 use twinflow_tests::xla::client;
+use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
 
 use crate::toy;
 

@@ -1,11 +1,12 @@
 //! Four points in the plane, to be learnt without classes.
 
 use twinflow_array::{DType, HostArray};
-use twinflow_methods::flow::{FlowConfig};
+use twinflow_methods::{
+    flow::FlowConfig,
+    twinflow::{TeacherKind, TwinFlowConfig},
+};
 use twinflow_models::denoisers::{MlpConfig, ModelConfig};
-use twinflow_training::optim::{OptimizerConfig};
-use twinflow_training::{Batch, Precision, StepConfig, Trainer};
-use twinflow_methods::twinflow::{TeacherKind, TwinFlowConfig};
+use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The coordinates of the four points, up to sign.
 const COORDINATE: f64 = 0.7;

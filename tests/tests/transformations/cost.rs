@@ -2,13 +2,13 @@
 
 use twinflow_array::{DType, TensorType};
 use twinflow_compiler::{ConvConfig, Cost, Program, ProgramCost, Tensor, jit, remat, scan, while_loop};
-use twinflow_methods::flow::{SampleConfig};
+use twinflow_methods::flow::SampleConfig;
 use twinflow_models::denoisers::{DitConfig, ModelConfig, Remat};
-use twinflow_training::{Metrics, Phase, State, Trainer};
 use twinflow_tests::{
     gradients::{gradient_program, traced},
     trainers::dit_step,
 };
+use twinflow_training::{Metrics, Phase, State, Trainer};
 
 use crate::f64s;
 

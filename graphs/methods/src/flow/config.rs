@@ -1,7 +1,6 @@
 //! Settings of times and of sampling.
 
 use serde::{Deserialize, Serialize};
-
 use twinflow_nn::{ConfigError, require};
 
 pub(crate) fn require_time_distribution(key: &'static str, value: [f64; 3]) -> Result<(), ConfigError> {

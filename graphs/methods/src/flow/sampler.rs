@@ -3,7 +3,6 @@
 
 use twinflow_array::{DType, HostArray, Shape, TensorType, Tree};
 use twinflow_compiler::{Key, Tensor, Trace, scan};
-
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 
 use crate::{

@@ -51,7 +51,8 @@ impl<'t> TwinFlowDraws<Tensor<'t>> {
     /// Draws for the samples at the given places of the global batch (u32 `[b]`); `sample` is the shape of one sample.
     pub fn new(key: Key<'t>, rows: Tensor<'t>, sample: &Shape, parts: &Parts, config: &TwinFlowConfig) -> Self {
         let [a, b, _] = config.time_distribution;
-        let (adv, one_step) = (take_rows(&rows, &parts.range(Part::Adv)), take_rows(&rows, &config.one_step_rows(parts)));
+        let (adv, one_step) =
+            (take_rows(&rows, &parts.range(Part::Adv)), take_rows(&rows, &config.one_step_rows(parts)));
         TwinFlowDraws {
             time: BetaTable::new(a, b).quantile(Draw::TIME.uniform(key, rows)),
             any_target: ANY_TARGET.uniform(key, rows),

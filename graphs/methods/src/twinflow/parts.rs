@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use twinflow_nn::{ConfigError};
-use crate::twinflow::{Shares};
+use twinflow_nn::ConfigError;
+
+use crate::twinflow::Shares;
 
 /// A part of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

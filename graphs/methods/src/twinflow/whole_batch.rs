@@ -49,9 +49,10 @@ impl TwinFlowLoss<'_> {
             + distance(predict(x_t, t, t), velocity);
         let fake = (draws.noise - one_step_prediction).stop_gradient();
         let adv = distance(predict(interpolate(fake, draws.noise, t), -t, -t), draws.noise - fake);
-        let difference = draws.rectify.as_ref().map(|draws| {
-            trace.scope("rectify", || self.velocity_difference(&live, fake, condition.clone(), draws))
-        });
+        let difference = draws
+            .rectify
+            .as_ref()
+            .map(|draws| trace.scope("rectify", || self.velocity_difference(&live, fake, condition.clone(), draws)));
         self.terms(base, adv, one_step_prediction, difference)
     }
 }

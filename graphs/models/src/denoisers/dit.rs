@@ -5,8 +5,11 @@
 use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, Tree, map};
 use twinflow_compiler::{Tensor, remat, scan};
+use twinflow_nn::{
+    Attention, AttentionDims, ClassEmbedding, ConfigError, Denoiser, DenoiserInput, Init, Linear, Mlp, Params,
+    TargetTime, TwoTimes, layer_norm, position_embedding_2d, require, require_multiple,
+};
 
-use twinflow_nn::{ConfigError, Params, require, require_multiple, Init, Denoiser, DenoiserInput, Attention, AttentionDims, ClassEmbedding, Linear, Mlp, TargetTime, TwoTimes, layer_norm, position_embedding_2d};
 use crate::denoisers::DataSpec;
 
 /// `[model]` with `kind = "dit"`.
@@ -142,9 +145,8 @@ impl Denoiser for Dit {
         let layers: DitLayers<Tensor<'t>> = params.to_tree(&self.layers);
         let trace = x.trace();
         let tokens_btd = trace.scope("patch_embedding", || self.embed_patches(&layers, x));
-        let condition_bd = trace.scope("condition", || {
-            (layers.times.forward(t, r) + layers.class_embedding.forward(labels)).silu()
-        });
+        let condition_bd =
+            trace.scope("condition", || (layers.times.forward(t, r) + layers.class_embedding.forward(labels)).silu());
         let (tokens_btd, _) = trace.scope("blocks", || {
             scan(&tokens_btd, &layers.blocks, |x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>| {
                 (self.block(x_btd, block, condition_bd), None::<Tensor<'t>>)

@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, Tree, map};
 use twinflow_compiler::{Tensor, scan};
+use twinflow_nn::{
+    ClassEmbedding, ConfigError, Denoiser, DenoiserInput, Init, Linear, Mlp, Params, TargetTime, TwoTimes, layer_norm,
+    require,
+};
 
-use twinflow_nn::{ConfigError, Params, require, Init, Denoiser, DenoiserInput, ClassEmbedding, Linear, Mlp, TargetTime, TwoTimes, layer_norm};
 use crate::denoisers::DataSpec;
 
 /// `[model]` with `kind = "mlp"`.
@@ -78,8 +81,8 @@ impl Denoiser for MlpNetwork {
         let layers: MlpLayers<Tensor<'t>> = params.to_tree(&self.layers);
         let flat = x.reshape([x.dim(0), self.data.sample.iter().product()]);
         let trace = x.trace();
-        let condition_bd = trace
-            .scope("condition", || layers.times.forward(t, r) + layers.class_embedding.forward(labels));
+        let condition_bd =
+            trace.scope("condition", || layers.times.forward(t, r) + layers.class_embedding.forward(labels));
         let hidden_bd = trace.scope("input", || layers.input.forward(flat));
         let (hidden_bd, _) = trace.scope("blocks", || {
             scan(&hidden_bd, &layers.blocks, |x_bd: Tensor<'t>, block: Mlp<Tensor<'t>>| {

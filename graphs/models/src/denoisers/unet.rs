@@ -6,8 +6,11 @@
 use serde::{Deserialize, Serialize};
 use twinflow_array::Tree;
 use twinflow_compiler::{Tensor, concatenate};
+use twinflow_nn::{
+    ClassEmbedding, ConfigError, Conv2d, ConvTranspose2d, Denoiser, DenoiserInput, GroupNorm, Init, Linear, Params,
+    require, require_multiple,
+};
 
-use twinflow_nn::{ConfigError, Params, require, require_multiple, Init, Denoiser, DenoiserInput, ClassEmbedding, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::denoisers::DataSpec;
 
 /// `[model]` with `kind = "unet"`. The defaults are the tutorial's.
@@ -46,12 +49,7 @@ impl UnetConfig {
             require_multiple("model.channels", *channels, "model.groups", *groups)?;
         }
         let reduction = 1 << (levels - 1);
-        require_multiple(
-            "data.height",
-            data.sample[0],
-            "the halvings 2^(levels - 1) of model.multipliers",
-            reduction,
-        )?;
+        require_multiple("data.height", data.sample[0], "the halvings 2^(levels - 1) of model.multipliers", reduction)?;
         require_multiple("data.width", data.sample[1], "the halvings 2^(levels - 1) of model.multipliers", reduction)?;
         Ok(Unet { layers: self.layers(&data) })
     }

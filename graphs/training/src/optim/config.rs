@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::ParamRules;
-
 use twinflow_nn::{ConfigError, require};
 
 /// `[optimizer]`.

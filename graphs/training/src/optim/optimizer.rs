@@ -2,8 +2,8 @@
 
 use twinflow_array::{DType, HostArray, Leaf, ParamPath, ParamRules, TensorType, Tree, leaves, map};
 use twinflow_compiler::Tensor;
-
 use twinflow_nn::{ConfigError, Params};
+
 use crate::optim::{
     OptimizerConfig, OptimizerKind,
     rule::{self, StepScalars, Updated},

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use twinflow_compiler::{Cost, ProgramCost, pjrt::MemoryPlan};
-
 use twinflow_runtime::target::Target;
 
 /// What a program needs on one device.
@@ -77,13 +76,7 @@ impl From<MemoryPlan> for Memory {
 
 impl Needs {
     /// Puts a program's figures together.
-    pub fn new(
-        program: &str,
-        memory: MemoryPlan,
-        compile_seconds: f64,
-        cost: &ProgramCost,
-        target: &Target,
-    ) -> Self {
+    pub fn new(program: &str, memory: MemoryPlan, compile_seconds: f64, cost: &ProgramCost, target: &Target) -> Self {
         let memory = Memory::from(memory);
         let scopes = cost.scopes.iter().map(|(scope, cost)| (scope.clone(), Counts::from(*cost))).collect();
         let total = cost.total();

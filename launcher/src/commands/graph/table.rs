@@ -1,7 +1,8 @@
 //! What programs need, as tables for people.
 
-use super::needs::{Counts, Memory, Needs};
 use twinflow_runtime::target::Target;
+
+use super::needs::{Counts, Memory, Needs};
 
 /// What the tables are about.
 pub fn head(target: &Target) -> String {

@@ -8,7 +8,7 @@ mod tensorboard;
 
 use miette::Result;
 use twinflow_compiler::pjrt::Buffer;
-use twinflow_training::{State};
+use twinflow_training::State;
 
 use crate::{
     metrics::{History, StepMetrics},
