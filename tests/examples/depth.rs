@@ -5,26 +5,29 @@
 
 use std::time::Instant;
 
+use twinflow_array::TensorType as Spec;
 use twinflow_compiler::{
-    Spec, jit,
+    jit,
     pjrt::{Client, ClientOptions, CompileOptions, MemoryPlan, Platform, Plugin},
 };
 use twinflow_models::denoisers::{DitConfig, ModelConfig, Remat};
 use twinflow_tests::trainers::dit_step;
-use twinflow_training::{Phase, Trainer};
+use twinflow_training::{Gradients, Trainer};
 
 const DEPTHS: [usize; 2] = [6, 24];
 const REPEATS: usize = 5;
+/// Number of the phase.
+const TWINFLOW: usize = 1;
 
 /// Seconds to compile the gradients of one TwinFlow step, and the memory that they need.
 fn compile(client: &Client, depth: usize, remat: Remat) -> (f64, MemoryPlan) {
     let dit = DitConfig { width: 128, heads: 4, patch: 4, depth, remat, ..DitConfig::default() };
     let trainer = Trainer::new(dit_step(ModelConfig::Dit(dit), [32, 32, 3], 16)).expect("a valid configuration");
-    let traced = jit::<_, _, Spec>(
+    let traced = jit::<_, _, Gradients<Spec>>(
         "gradients",
         None::<Spec>,
         (trainer.state_spec(), trainer.batch_spec()),
-        |_, _, (state, batch)| trainer.gradients(Phase::TwinFlow, &state, &batch),
+        |_, _, (state, batch)| trainer.gradients(TWINFLOW, &state, &batch),
     )
     .expect("the step is traced");
     let start = Instant::now();

@@ -1,9 +1,11 @@
 //! Training steps for tests and studies.
 
-use twinflow_array::DType;
+use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_data::{BatchPlan, Share};
 use twinflow_methods::MethodsConfig;
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
-use twinflow_training::{Precision, StepConfig, optim::OptimizerConfig};
+use twinflow_nn::Condition;
+use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The settings of a TwinFlow step of a model on one device: default parts, order 2, AdamW.
 pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> StepConfig {
@@ -21,5 +23,28 @@ pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> St
         devices: 1,
         data: DataSpec { sample, classes: 10 },
         image_dtype: DType::F32,
+    }
+}
+
+/// The rows of the global batch that a device works on, micro-batch by micro-batch: the batch's `rows`.
+pub fn rows(config: &StepConfig, trainer: &Trainer, rank: usize, device: usize) -> Vec<u32> {
+    let parts: Vec<usize> = trainer.parts().iter().map(|part| part.size).collect();
+    let plan = BatchPlan::new(&parts, config.processes, config.micro_batches, config.devices);
+    let plan = plan.expect("the trainer has checked that the batch can be dealt out");
+    let share = |micro_batch| plan.global_positions(Share { rank, micro_batch, device });
+    (0..config.micro_batches).flat_map(share).map(|row| row as u32).collect()
+}
+
+/// A batch of these pixels and labels; the label that follows the classes means none.
+pub fn batch(config: &StepConfig, trainer: &Trainer, images: &[f32], labels: &[i32], rows: &[u32]) -> Batch<HostArray> {
+    let spec = trainer.batch_spec();
+    let labels_of = |ty: Option<TensorType>, labels: &[i32]| {
+        ty.map(|ty| HostArray::from_slice(&ty.shape, labels).expect("a label for each sample"))
+    };
+    Batch {
+        images: HostArray::from_slice(&spec.images.shape, images).expect("pixels for each sample"),
+        condition: Condition { labels: labels_of(spec.condition.labels, labels) },
+        null_condition: Condition { labels: labels_of(spec.null_condition.labels, &[config.data.classes as i32]) },
+        rows: HostArray::from_slice(&spec.rows.shape, rows).expect("a row for each sample"),
     }
 }

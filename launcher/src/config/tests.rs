@@ -105,7 +105,7 @@ fn the_configs_that_come_with_the_program_load() {
             DataKind::Hdf5 => [28, 28, 1],
             DataKind::Synthetic => data.shape(),
         };
-        config.trainer(1).unwrap();
+        ResolvedConfig::of_checkpoint(config).trainer(1).unwrap();
     }
 }
 

@@ -7,17 +7,17 @@ use serde_json::{Map, Value, json};
 use twinflow_array::{HostArray, paths};
 use twinflow_compiler::{Tensor, value_and_grad};
 use twinflow_methods::{
-    LossTerms,
+    moving_average,
     twinflow::{
-        Intermediates, Parts, RectifyDraws, Shares, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss,
+        Intermediates, LossTerms, Parts, RectifyDraws, Shares, Teacher, TeacherDecay, TeacherKind, TwinFlowConfig,
+        TwinFlowDraws, TwinFlowLoss,
     },
 };
 use twinflow_nn::Params;
-use twinflow_training::optim::{Teaching, moving_average};
 
 use crate::{
     file,
-    network::GoldenNetwork,
+    network::{GoldenNetwork, condition},
     run::Compiled,
     tolerance::{Tolerance, assert_near},
 };
@@ -61,7 +61,7 @@ impl Case {
     }
 
     fn compare(self) {
-        let decay = Teaching::new(&self.config).map_or(0.0, Teaching::first_decay);
+        let decay = TeacherDecay::new(&self.config).map_or(0.0, TeacherDecay::first);
         let mut training = ((self.params.clone(), self.params.clone()), HostArray::scalar(decay as f32));
         let mut compiled = None;
         let mut number = 0;
@@ -98,7 +98,7 @@ impl Case {
 
     /// The step as a program, and the names of what it gives before the next state of the training.
     fn compile(&self, inputs: &StepInputs, parts: Parts) -> (Vec<String>, Compiled) {
-        let loss = TwinFlowLoss { network: &GoldenNetwork, config: &self.config, parts };
+        let loss = TwinFlowLoss { denoiser: &GoldenNetwork, config: &self.config, parts };
         let mut names = Vec::new();
         let compiled = Compiled::new(inputs, |_, (((params, teacher), decay), batch, draws)| {
             let used = match self.config.teacher {
@@ -107,15 +107,16 @@ impl Case {
                 TeacherKind::Frozen => Teacher::Frozen(&teacher),
             };
             let ((_, seen), gradients) = value_and_grad(&params, |params: Params<Tensor<'_>>| {
-                let (terms, seen) = loss.of_batch(&params, used, batch[0], (batch[1], batch[2]), &draws);
-                (terms.loss, named(&terms, &seen))
+                let conditions = (&condition(batch[1]), &condition(batch[2]));
+                let (terms, seen) = loss.of_batch(&params, used, batch[0], conditions, &draws);
+                (terms.total(), named(&terms, &seen))
             });
             let gradient_names = paths(&gradients).into_iter().map(|path| format!("grads/{path}"));
             names = seen.iter().map(|(name, _)| (*name).to_owned()).chain(gradient_names).collect();
             let seen = seen.into_iter().map(|(_, tensor)| tensor);
             let params = params.zip_map(&gradients, |param, gradient| *param - *gradient * LEARNING_RATE);
-            let (teacher, decay) = match Teaching::new(&self.config) {
-                Some(teaching) => (moving_average(&teacher, &params, decay), teaching.next_decay(decay)),
+            let (teacher, decay) = match TeacherDecay::new(&self.config) {
+                Some(teacher_decay) => (moving_average(&teacher, &params, decay), teacher_decay.next(decay)),
                 None => (teacher, decay),
             };
             let next = [params.leaves(), teacher.leaves(), &[decay]].concat();
@@ -128,7 +129,7 @@ impl Case {
 /// What the files hold of a step, under their names.
 fn named<'t>(terms: &LossTerms<Tensor<'t>>, seen: &Intermediates<Tensor<'t>>) -> Vec<(&'static str, Tensor<'t>)> {
     let all = [
-        ("loss", Some(terms.loss)),
+        ("loss", Some(terms.total())),
         ("x_t", Some(seen.x_t)),
         ("t", Some(seen.t)),
         ("r", Some(seen.r)),

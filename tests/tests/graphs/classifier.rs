@@ -1,30 +1,40 @@
-//! The judge on a toy problem, by the reference interpreter.
+//! The classifier that judges samples, on a toy problem, by the reference interpreter.
 
 use twinflow_array::{HostArray, leaves};
-use twinflow_models::classifier::{Judge, JudgeConfig};
-use twinflow_training::classifier::{JudgeBatch, JudgeState};
+use twinflow_models::classifier::{Classifier, ClassifierConfig};
+use twinflow_training::classifier::{ClassifierBatch, ClassifierState, ClassifierTrainer, ClassifierTraining};
 
-fn config() -> JudgeConfig {
-    JudgeConfig { channels: [4, 8], features: 8, batch_size: 6, least_steps: 20, ..JudgeConfig::default() }
+use crate::support;
+
+fn classifier(sample: [usize; 3], classes: usize) -> Classifier {
+    Classifier::new(&ClassifierConfig { channels: [4, 8], features: 8 }, sample, classes).unwrap()
+}
+
+fn training() -> ClassifierTraining {
+    ClassifierTraining { batch_size: 6, least_steps: 20, ..ClassifierTraining::default() }
+}
+
+fn trainer(training: ClassifierTraining) -> ClassifierTrainer {
+    ClassifierTrainer::new(classifier([4, 4, 1], 3), training, 6).unwrap()
 }
 
 /// Images that are bright on the left, on the right, or everywhere.
-fn batch() -> JudgeBatch<HostArray> {
+fn batch() -> ClassifierBatch<HostArray> {
     let bright = |class: usize, column: usize| [column < 2, column >= 2, true][class];
     let pixel = |i: usize| if bright(i / 16 % 3, i % 4) { 1.0f32 } else { -1.0 };
-    JudgeBatch {
+    ClassifierBatch {
         images: HostArray::from_slice([6, 4, 4, 1], &(0..6 * 16).map(pixel).collect::<Vec<_>>()).unwrap(),
         labels: HostArray::from_slice([6], &[0i32, 1, 2, 0, 1, 2]).unwrap(),
     }
 }
 
 /// The loss before each of the steps.
-fn losses(judge: &Judge, steps: usize) -> Vec<f64> {
-    let inputs = (judge.init(3), batch());
-    let outputs = crate::support::run(&inputs, |_, (mut state, batch): (JudgeState<_>, JudgeBatch<_>)| {
+fn losses(trainer: &ClassifierTrainer, steps: usize) -> Vec<f64> {
+    let inputs = (trainer.init(3), batch());
+    let outputs = support::run(&inputs, |_, (mut state, batch): (ClassifierState<_>, ClassifierBatch<_>)| {
         let mut losses = Vec::new();
         for _ in 0..steps {
-            let (next, loss) = judge.step(state, &batch);
+            let (next, loss) = trainer.step(state, &batch);
             losses.push(loss);
             state = next;
         }
@@ -35,32 +45,32 @@ fn losses(judge: &Judge, steps: usize) -> Vec<f64> {
 
 #[test]
 fn training_learns_separable_classes() {
-    let judge = Judge::new(JudgeConfig { learning_rate: 0.03, dropout: 0.0, ..config() }, [4, 4, 1], 3, 6).unwrap();
-    assert_eq!(judge.steps(), 20);
-    let losses = losses(&judge, 20);
+    let trainer = trainer(ClassifierTraining { learning_rate: 0.03, dropout: 0.0, ..training() });
+    assert_eq!(trainer.steps(), 20);
+    let losses = losses(&trainer, 20);
     // Random weights: about ln 3.
     assert!(losses[0] > 0.5 && losses[19] < 0.1 * losses[0], "{losses:?}");
 }
 
 #[test]
 fn dropout_differs_from_step_to_step_and_not_from_run_to_run() {
-    let still = JudgeConfig { learning_rate: 0.0, ..config() };
-    let judge = Judge::new(still.clone(), [4, 4, 1], 3, 6).unwrap();
-    let first = losses(&judge, 2);
+    let still = ClassifierTraining { learning_rate: 0.0, ..training() };
+    let dropping = trainer(still.clone());
+    let first = losses(&dropping, 2);
     assert!((first[0] - first[1]).abs() > 1e-3, "{first:?}");
-    assert_eq!(first, losses(&judge, 2));
-    let without = losses(&Judge::new(JudgeConfig { dropout: 0.0, ..still }, [4, 4, 1], 3, 6).unwrap(), 2);
+    assert_eq!(first, losses(&dropping, 2));
+    let without = losses(&trainer(ClassifierTraining { dropout: 0.0, ..still }), 2);
     assert!((without[0] - without[1]).abs() < 1e-12, "{without:?}");
 }
 
 #[test]
 fn features_are_what_the_scores_are_made_of() {
-    let judge = Judge::new(config(), [4, 8, 2], 5, 6).unwrap();
-    let spec = judge.images_spec(3);
-    let inputs = (judge.init(0).params, crate::support::noise(&spec, 1.0));
-    let outputs = crate::support::run(&inputs, |_, (params, images)| {
-        let verdict = judge.verdict(&params, images);
-        vec![verdict.features, verdict.scores]
+    let classifier = classifier([4, 8, 2], 5);
+    let spec = classifier.images_spec(3);
+    let inputs = (classifier.parameters().sample(0), support::noise(&spec, 1.0));
+    let outputs = support::run(&inputs, |_, (params, images)| {
+        let output = classifier.forward(&params, images);
+        vec![output.features, output.scores]
     });
     assert_eq!((outputs[0].shape(), outputs[1].shape()), (&[3, 8][..], &[3, 5][..]));
     assert!(outputs[0].iter().all(|feature| *feature >= 0.0), "features come from a rectifier");
@@ -73,7 +83,8 @@ fn features_are_what_the_scores_are_made_of() {
 
 #[test]
 fn images_that_do_not_reduce_are_refused() {
-    let refused = |sample, classes| Judge::new(config(), sample, classes, 6).unwrap_err().to_string();
+    let refused =
+        |sample, classes| Classifier::new(&ClassifierConfig::default(), sample, classes).unwrap_err().to_string();
     assert!(refused([6, 8, 1], 3).contains("data.height = 6 must be a multiple of"), "{}", refused([6, 8, 1], 3));
     assert!(refused([8, 8, 1], 1).contains("at least 2 classes"));
 }

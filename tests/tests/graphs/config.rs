@@ -1,18 +1,18 @@
 //! Configuration files and their errors.
 
-use twinflow_array::DType;
 use twinflow_methods::{
-    flow::{FlowConfig, SampleConfig},
+    flow::SampleConfig,
+    flow_matching::FlowConfig,
     twinflow::{LossKind, TeacherKind, TwinFlowConfig},
 };
-use twinflow_models::denoisers::{ModelConfig, ModelInput};
+use twinflow_models::denoisers::{DataSpec, ModelConfig};
 use twinflow_training::optim::OptimizerConfig;
 
-const INPUT: ModelInput = ModelInput { sample: [28, 28, 1], classes: 10, compute: Some(DType::BF16) };
+const DATA: DataSpec = DataSpec { sample: [28, 28, 1], classes: 10 };
 
 fn build_error(text: &str) -> String {
     let config: ModelConfig = toml::from_str(text).unwrap();
-    config.build(INPUT).err().expect("must be refused").to_string()
+    config.build(DATA).err().expect("must be refused").to_string()
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
 use twinflow_compiler::{Tensor, grad};
-use twinflow_models::denoisers::{DitConfig, MlpConfig, ModelConfig, ModelInput, UnetConfig};
-use twinflow_nn::{Network, Params};
+use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, UnetConfig};
+use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 
 const SAMPLES: usize = 2;
 
-fn networks() -> Vec<(&'static str, Box<dyn Network>)> {
+fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
     let dit = DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, ..Default::default() };
     let unet = UnetConfig { channels: 2, multipliers: vec![1, 2, 1], embedding: 8, groups: 0 };
     let norms = UnetConfig { channels: 4, multipliers: vec![1, 2], groups: 2, ..unet.clone() };
@@ -17,12 +17,12 @@ fn networks() -> Vec<(&'static str, Box<dyn Network>)> {
         ("unet", ModelConfig::Unet(unet)),
         ("unet with norms", ModelConfig::Unet(norms)),
     ];
-    let input = ModelInput { sample: [4, 4, 1], classes: 3, compute: None };
-    models.into_iter().map(|(name, model)| (name, model.build(input).unwrap())).collect()
+    let data = DataSpec { sample: [4, 4, 1], classes: 3 };
+    models.into_iter().map(|(name, model)| (name, model.build(data).unwrap())).collect()
 }
 
 /// Parameters away from zero: layers that start at zero hide what lies before them.
-fn params(network: &dyn Network) -> Params<HostArray> {
+fn params(network: &dyn Denoiser) -> Params<HostArray> {
     crate::support::noise(&network.parameters().spec(), 1.0)
 }
 
@@ -36,9 +36,19 @@ fn labels(values: [i32; SAMPLES]) -> HostArray {
     HostArray::from_slice([SAMPLES], &values).unwrap()
 }
 
+fn velocity<'t>(
+    network: &dyn Denoiser,
+    params: &Params<Tensor<'t>>,
+    (x, t, r): (Tensor<'t>, Tensor<'t>, Tensor<'t>),
+    labels: Tensor<'t>,
+) -> Tensor<'t> {
+    let condition = Condition { labels: Some(labels) };
+    network.velocity(params, &DenoiserInput { x, t, r, condition })
+}
+
 /// A sum of the velocity's elements with a weight of its own each.
-fn scalar<'t>(network: &dyn Network, params: &Params<Tensor<'t>>, x: &[Tensor<'t>], labels: Tensor<'t>) -> Tensor<'t> {
-    let velocity = network.velocity(params, x[0], x[1], x[2], labels);
+fn scalar<'t>(network: &dyn Denoiser, params: &Params<Tensor<'t>>, x: &[Tensor<'t>], labels: Tensor<'t>) -> Tensor<'t> {
+    let velocity = velocity(network, params, (x[0], x[1], x[2]), labels);
     let places = velocity.trace().iota(TensorType::new(DType::F32, [velocity.shape().elements()]), 0);
     ((places * 1.3).sin().reshape(velocity.shape()) * velocity).sum_all()
 }
@@ -81,13 +91,9 @@ fn networks_see_the_sign_of_t_the_target_time_and_the_class() {
         let network = network.as_ref();
         let of = (params(network), inputs(), labels([0, 2]));
         let outputs = crate::support::run(&of, |_, (params, x, labels)| {
-            let none = network.null_condition(labels);
-            vec![
-                network.velocity(&params, x[0], x[1], x[2], labels),
-                network.velocity(&params, x[0], -x[1], x[2], labels),
-                network.velocity(&params, x[0], x[1], -x[2], labels),
-                network.velocity(&params, x[0], x[1], x[2], none),
-            ]
+            let none = labels.full_like(3.0);
+            let of = |t, r, labels| velocity(network, &params, (x[0], t, r), labels);
+            vec![of(x[1], x[2], labels), of(-x[1], x[2], labels), of(x[1], -x[2], labels), of(x[1], x[2], none)]
         });
         assert_eq!(outputs[0].shape(), [SAMPLES, 4, 4, 1]);
         for (what, output) in ["the sign of t", "r", "the class"].iter().zip(&outputs[1..]) {
@@ -99,8 +105,8 @@ fn networks_see_the_sign_of_t_the_target_time_and_the_class() {
 
 #[test]
 fn the_tutorials_unet_has_its_size() {
-    let input = ModelInput { sample: [28, 28, 1], classes: 10, compute: None };
-    let network = ModelConfig::Unet(UnetConfig::default()).build(input).unwrap();
+    let data = DataSpec { sample: [28, 28, 1], classes: 10 };
+    let network = ModelConfig::Unet(UnetConfig::default()).build(data).unwrap();
     let spec = network.parameters().spec();
     let mut sizes = std::collections::BTreeMap::<String, usize>::new();
     spec.visit(&Default::default(), &mut |place, ty| {

@@ -3,32 +3,21 @@
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{Key, Tensor};
 use twinflow_methods::flow::{Noise, SampleConfig, SampleStyle, sample};
-use twinflow_nn::{Init, Network, Params};
+use twinflow_nn::{Condition, Denoiser, DenoiserInput, Init, Params};
 
 /// dx/dt = t x, so x(r) = x(t) exp((r^2 - t^2) / 2); its average velocity from t to r is known too.
 struct Field {
     average: bool,
 }
 
-impl Network for Field {
+impl Denoiser for Field {
     fn parameters(&self) -> Params<Init> {
         Params::from_tree(Init::zeros([1]))
     }
 
-    fn velocity<'t>(
-        &self,
-        _: &Params<Tensor<'t>>,
-        x: Tensor<'t>,
-        t: Tensor<'t>,
-        r: Tensor<'t>,
-        _: Tensor<'t>,
-    ) -> Tensor<'t> {
-        let (t, r) = (t.expand_dims(-1), r.expand_dims(-1));
+    fn velocity<'t>(&self, _: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
+        let (x, t, r) = (input.x, input.t.expand_dims(-1), input.r.expand_dims(-1));
         if self.average { x * (1.0 - ((r.square() - t.square()) / 2.0).exp()) / (t - r) } else { x * t }
-    }
-
-    fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {
-        condition
     }
 }
 
@@ -39,7 +28,7 @@ fn end_of_path(field: &Field, config: &SampleConfig) -> f64 {
     let noise = HostArray::zeros(TensorType::f32([config.nfe, 1, 1]));
     let params = Params::from_tree(HostArray::zeros(TensorType::f32([1])));
     let outputs = crate::support::run(&(params, z, noise), |_, (params, z, noise)| {
-        vec![sample(field, config, &params, z, z, Noise::Given(noise)).last]
+        vec![sample(field, config, &params, z, &Condition::default(), Noise::Given(noise)).last]
     });
     outputs[0].sum()
 }
@@ -77,7 +66,7 @@ fn fresh_noise_depends_on_the_sample_number_alone() {
     let outputs = crate::support::run(&(params, vec![z, rows, key]), |_, (params, inputs)| {
         let (z, noise) = (inputs[0], Noise::Drawn { key: Key::from_tensor(inputs[2]), rows: inputs[1] });
         assert_eq!(inputs[1].dtype(), DType::U32);
-        vec![sample(&Field { average: false }, &config, &params, z, z, noise).last]
+        vec![sample(&Field { average: false }, &config, &params, z, &Condition::default(), noise).last]
     });
     let values = outputs[0].as_slice().unwrap().to_vec();
     assert_eq!(values[0], values[2]);

@@ -4,11 +4,10 @@ use std::array::from_fn;
 
 use twinflow_array::{HostArray, TensorType, Tree};
 use twinflow_compiler::{Tensor, value_and_grad};
-use twinflow_methods::{
-    LossTerms,
-    twinflow::{LossKind, Parts, RectifyDraws, Teacher, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss, Variant},
+use twinflow_methods::twinflow::{
+    LossKind, LossTerms, Parts, RectifyDraws, Teacher, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss, Variant,
 };
-use twinflow_nn::{Init, Network, Params};
+use twinflow_nn::{Condition, Denoiser, DenoiserInput, Init, Params};
 
 const BATCH: usize = 5;
 const WEIGHTS: usize = 6;
@@ -20,26 +19,16 @@ type Weights = [f64; WEIGHTS];
 /// `F = w0 x + w1 tanh(w2 x + w3 t + w4 r + w5 c)`, conditioned on a number.
 struct SixWeights;
 
-impl Network for SixWeights {
+impl Denoiser for SixWeights {
     fn parameters(&self) -> Params<Init> {
         Params::from_tree(vec![Init::zeros([WEIGHTS])])
     }
 
-    fn velocity<'t>(
-        &self,
-        params: &Params<Tensor<'t>>,
-        x: Tensor<'t>,
-        t: Tensor<'t>,
-        r: Tensor<'t>,
-        condition: Tensor<'t>,
-    ) -> Tensor<'t> {
+    fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
+        let DenoiserInput { x, t, r, .. } = *input;
         let w: [Tensor<'t>; WEIGHTS] = from_fn(|i| params.leaves()[0].slice_dim(0, i, i + 1));
-        let told = (w[3] * t + w[4] * r + w[5] * condition).expand_dims(-1);
+        let told = (w[3] * t + w[4] * r + w[5] * input.condition.labels_of(x)).expand_dims(-1);
         w[0] * x + w[1] * (w[2] * x + told).tanh()
-    }
-
-    fn null_condition<'t>(&self, condition: Tensor<'t>) -> Tensor<'t> {
-        condition.zeros_like()
     }
 }
 
@@ -174,14 +163,15 @@ fn terms_and_gradient_are_those_of_the_formulas() {
     let inputs = inputs();
     let parts = Parts::new(config().part_shares(), BATCH).unwrap();
     let outputs = crate::support::run(&inputs, |_, inputs| {
-        let loss = TwinFlowLoss { network: &SixWeights, config: &config(), parts };
-        let ((_, terms), gradient) = value_and_grad(&inputs.params, |params: Params<Tensor<'_>>| {
-            let conditions = (inputs.condition, SixWeights.null_condition(inputs.condition));
+        let loss = TwinFlowLoss { denoiser: &SixWeights, config: &config(), parts };
+        let ((loss, terms), gradient) = value_and_grad(&inputs.params, |params: Params<Tensor<'_>>| {
+            let condition = |number| Condition { labels: Some(number) };
+            let conditions = (&condition(inputs.condition), &condition(inputs.condition.zeros_like()));
             let teacher = Teacher::Average(&inputs.teacher);
             let terms = loss.of_whole_batch(&params, teacher, inputs.samples, conditions, &inputs.draws);
-            (terms.loss, terms)
+            (terms.total(), terms)
         });
-        let LossTerms { loss, base, adv, rectify, .. } = terms;
+        let LossTerms { base, adv, rectify, .. } = terms;
         vec![loss, base, adv, rectify, gradient.leaves()[0]]
     });
     let (samples, fixed, teacher) = (samples(&inputs), weights(&inputs.params), weights(&inputs.teacher));

@@ -13,10 +13,8 @@ use safetensors::SafeTensors;
 use twinflow_array::{DType, HostArray, Place, TensorType, Tree, leaves, map};
 use twinflow_checkpoints::{Checkpoint, ExportOptions, Metadata, SaveRequest, export, import_safetensors, save};
 use twinflow_compiler::trace;
-use twinflow_graphs::{
-    Params,
-    models::{DitConfig, MlpConfig, ModelConfig, ModelInput, Network, UnetConfig},
-};
+use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, UnetConfig};
+use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 use twinflow_tests::{values, xla};
 
 /// Largest relative L2 distance between velocities: both compute in f32, in another order of sums.
@@ -25,10 +23,10 @@ const CLOSE: f64 = 1e-5;
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 /// What `dit.py` describes.
-fn dit() -> Box<dyn Network> {
+fn dit() -> Box<dyn Denoiser> {
     let config =
         DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, ..Default::default() };
-    Box::new(config.build(ModelInput { sample: [4, 6, 3], classes: 3, compute: None }).unwrap())
+    Box::new(config.build(DataSpec { sample: [4, 6, 3], classes: 3 }).unwrap())
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -52,11 +50,13 @@ fn sample() -> [HostArray; 5] {
     })
 }
 
-fn velocity(network: &dyn Network, params: &Params<HostArray>, [x, t, r, labels, _]: &[HostArray; 5]) -> Vec<f64> {
+fn velocity(network: &dyn Denoiser, params: &Params<HostArray>, [x, t, r, labels, _]: &[HostArray; 5]) -> Vec<f64> {
     let inputs = (params.clone(), vec![x.clone(), t.clone(), r.clone(), labels.clone()]);
     let (program, ()) = trace(|trace| {
         let (params, x) = map(&inputs, |place, array| trace.input(place.path(), array.ty().clone()));
-        trace.outputs("", &network.velocity(&params, x[0], x[1], x[2], x[3]));
+        let condition = Condition { labels: Some(x[3]) };
+        let input = DenoiserInput { x: x[0], t: x[1], r: x[2], condition };
+        trace.outputs("", &network.velocity(&params, &input));
     })
     .unwrap();
     let arrays: Vec<HostArray> = leaves(&inputs).into_iter().cloned().collect();
@@ -130,11 +130,11 @@ fn pytorch_loads_exported_weights_and_gives_our_velocity() {
 #[test]
 fn weights_of_every_model_go_out_and_come_back_bit_for_bit() {
     let unet = UnetConfig { channels: 4, multipliers: vec![1, 2], embedding: 4, groups: 2 };
-    let input = ModelInput { sample: [4, 4, 2], classes: 3, compute: None };
+    let data = DataSpec { sample: [4, 4, 2], classes: 3 };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     for model in [ModelConfig::default(), ModelConfig::Mlp(MlpConfig::default()), ModelConfig::Unet(unet)] {
-        let spec = model.build(input).unwrap().parameters().spec();
+        let spec = model.build(data).unwrap().parameters().spec();
         let params = random(&spec);
         export_to(&path, &params, &spec);
         assert_eq!(leaves(&import_safetensors(&path, &spec).unwrap()), leaves(&params), "{model:?}");

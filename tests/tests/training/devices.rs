@@ -2,21 +2,22 @@
 
 use twinflow_array::{HostArray, TensorType, leaves};
 use twinflow_compiler::{Program, jit};
-use twinflow_tests::xla;
-use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
+use twinflow_tests::{trainers::rows, xla};
+use twinflow_training::{Batch, Metrics, State, StepConfig, Trainer};
 
 use crate::toy;
 
 #[test]
 fn two_devices_equal_one() {
-    let one = Trainer::new(toy::config()).unwrap();
-    let two = Trainer::new(StepConfig { devices: 2, ..toy::config() }).unwrap();
+    let (one_config, two_config) = (toy::config(), StepConfig { devices: 2, ..toy::config() });
+    let one = Trainer::new(one_config.clone()).unwrap();
+    let two = Trainer::new(two_config.clone()).unwrap();
     let state = one.init(9);
     let inputs = |batch: &Batch<HostArray>| -> Vec<HostArray> {
         leaves(&state).into_iter().chain(leaves(batch)).cloned().collect()
     };
-    let whole = xla::run(&program(&one), &inputs(&toy::batch(&one, 3, &one.rows(0, 0))));
-    let shares = [0, 1].map(|device| inputs(&toy::batch(&two, 3, &two.rows(0, device))));
+    let whole = xla::run(&program(&one), &inputs(&toy::batch(&one_config, &one, 3, &rows(&one_config, &one, 0, 0))));
+    let shares = [0, 1].map(|device| inputs(&toy::batch(&two_config, &two, 3, &rows(&two_config, &two, 0, device))));
     let replicas = xla::run_replicas(&program(&two), &shares);
     assert_eq!(replicas[0], replicas[1], "the devices' states differ");
     for (index, (alone, together)) in whole.iter().zip(&replicas[0]).enumerate() {
@@ -28,7 +29,7 @@ fn two_devices_equal_one() {
 fn program(trainer: &Trainer) -> Program {
     type Outputs = (State<TensorType>, Metrics<TensorType>);
     let traced = jit::<_, _, Outputs>("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| {
-        trainer.step(Phase::TwinFlow, state, &batch)
+        trainer.step(1, state, &batch)
     });
     traced.unwrap().program().clone()
 }

@@ -1,12 +1,12 @@
 //! After flow matching one step lands between the points; after TwinFlow, on them, with data or without.
 
 use twinflow_array::{DType, HostArray, TensorType, by_ref, leaves};
-use twinflow_compiler::{Jit, jit, to_device, to_host};
-use twinflow_methods::flow::SampleConfig;
-use twinflow_nn::Params;
+use twinflow_compiler::{Jit, Key, jit, to_device, to_host};
+use twinflow_methods::flow::{SampleConfig, draw_samples};
+use twinflow_nn::{Condition, Params};
 use twinflow_pjrt::{Buffer, CompileOptions};
-use twinflow_tests::xla::client;
-use twinflow_training::{Batch, Metrics, Phase, State, StepConfig, Trainer};
+use twinflow_tests::{trainers::rows, xla::client};
+use twinflow_training::{Batch, Metrics, State, StepConfig, Trainer};
 
 use crate::toy;
 
@@ -14,6 +14,9 @@ type Spec = TensorType;
 type Step = Jit<State<Spec>, Batch<Spec>, (State<Spec>, Metrics<Spec>)>;
 
 const SAMPLES: usize = 512;
+/// Numbers of the phases.
+const FLOW: usize = 0;
+const TWINFLOW: usize = 1;
 
 #[test]
 fn twinflow_makes_one_step_enough() {
@@ -22,8 +25,8 @@ fn twinflow_makes_one_step_enough() {
     let sampler = sampler(&trainer);
     let state = teacher(&trainer, &config);
     let before = samples(&sampler, &state.ema);
-    let step = step(&trainer, Phase::TwinFlow);
-    let state = train(&trainer, &step, state, config.flow.steps..config.steps, toy::batch);
+    let step = step(&trainer, TWINFLOW);
+    let state = train((&config, &trainer), &step, state, toy::FLOW_STEPS..config.steps, toy::batch);
     let after = samples(&sampler, &state.ema);
     let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
     assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
@@ -36,14 +39,14 @@ fn one_step_is_learnt_without_data() {
     let sampler = sampler(&trainer);
     let state = teacher(&trainer, &config);
     let before = samples(&sampler, &state.ema);
-    let step = step(&trainer, Phase::TwinFlow);
-    let next = config.flow.steps..config.flow.steps + 1;
+    let step = step(&trainer, TWINFLOW);
+    let next = toy::FLOW_STEPS..toy::FLOW_STEPS + 1;
     let [fed, starved] = [toy::batch, toy::garbage].map(|batch| {
         let copy = to_device(&to_host(&state).unwrap(), &client().devices()[0]).unwrap();
-        to_host(&train(&trainer, &step, copy, next.clone(), batch)).unwrap()
+        to_host(&train((&config, &trainer), &step, copy, next.clone(), batch)).unwrap()
     });
     assert_eq!(leaves(&fed), leaves(&starved), "the data makes a difference");
-    let state = train(&trainer, &step, state, config.flow.steps..config.steps, toy::garbage);
+    let state = train((&config, &trainer), &step, state, toy::FLOW_STEPS..config.steps, toy::garbage);
     let after = samples(&sampler, &state.ema);
     let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
     assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
@@ -52,28 +55,28 @@ fn one_step_is_learnt_without_data() {
 /// The state after the flow-matching phase, ready for TwinFlow.
 fn teacher(trainer: &Trainer, config: &StepConfig) -> State<Buffer> {
     let state = to_device(&trainer.init(5), &client().devices()[0]).unwrap();
-    let state = train(trainer, &step(trainer, Phase::FlowMatching), state, 0..config.flow.steps, toy::batch);
-    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin_twinflow(state));
+    let state = train((config, trainer), &step(trainer, FLOW), state, 0..toy::FLOW_STEPS, toy::batch);
+    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin(TWINFLOW, state));
     let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
     begin.call(state, Vec::new()).unwrap()
 }
 
-fn step(trainer: &Trainer, phase: Phase) -> Step {
+fn step(trainer: &Trainer, phase: usize) -> Step {
     let step =
         jit("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| trainer.step(phase, state, &batch));
     step.unwrap().compile(client(), &CompileOptions::default()).unwrap()
 }
 
 fn train(
-    trainer: &Trainer,
+    (config, trainer): (&StepConfig, &Trainer),
     step: &Step,
     state: State<Buffer>,
     steps: std::ops::Range<u64>,
     batch: toy::MakeBatch,
 ) -> State<Buffer> {
-    let rows = trainer.rows(0, 0);
+    let rows = rows(config, trainer, 0, 0);
     steps.fold(state, |state, number| {
-        let batch = to_device(&batch(trainer, number, &rows), &client().devices()[0]).unwrap();
+        let batch = to_device(&batch(config, trainer, number, &rows), &client().devices()[0]).unwrap();
         step.call(state, by_ref(&batch)).unwrap().0
     })
 }
@@ -88,7 +91,9 @@ fn sampler(trainer: &Trainer) -> Sampler {
         TensorType::new(DType::U32, [2]),
     ];
     let traced = jit("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
-        trainer.sample(&SampleConfig::default(), &params, inputs[0], inputs[1], inputs[2])
+        let condition = Condition { labels: Some(inputs[0]) };
+        let random = (Key::from_tensor(inputs[2]), inputs[1]);
+        draw_samples(trainer.denoiser(), &SampleConfig::default(), &params, &[1, 1, 2].into(), &condition, random)
     });
     traced.unwrap().compile(client(), &CompileOptions::default()).unwrap()
 }

@@ -2,22 +2,30 @@
 
 use twinflow_array::{DType, HostArray};
 use twinflow_methods::{
-    flow::FlowConfig,
+    MethodsConfig,
+    flow_matching::FlowConfig,
     twinflow::{TeacherKind, TwinFlowConfig},
 };
-use twinflow_models::denoisers::{MlpConfig, ModelConfig};
+use twinflow_models::denoisers::{DataSpec, MlpConfig, ModelConfig};
+use twinflow_tests::trainers;
 use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The coordinates of the four points, up to sign.
 const COORDINATE: f64 = 0.7;
 
+/// Length of the flow-matching phase.
+pub const FLOW_STEPS: u64 = 400;
+
 /// A small model of the points.
 pub fn config() -> StepConfig {
     StepConfig {
         model: ModelConfig::Mlp(MlpConfig { width: 64, depth: 2, ..Default::default() }),
-        flow: FlowConfig { steps: 400, ..Default::default() },
-        twinflow: TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() },
+        methods: MethodsConfig {
+            flow: FlowConfig { steps: FLOW_STEPS, ..Default::default() },
+            twinflow: TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() },
+        },
         optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 50, ..Default::default() },
+        freeze: Vec::new(),
         steps: 900,
         batch_size: 64,
         micro_batches: 1,
@@ -25,9 +33,8 @@ pub fn config() -> StepConfig {
         ema_decay: 0.98,
         processes: 1,
         devices: 1,
-        sample: [1, 1, 2],
-        sample_dtype: DType::F32,
-        classes: 1,
+        data: DataSpec { sample: [1, 1, 2], classes: 1 },
+        image_dtype: DType::F32,
     }
 }
 
@@ -40,34 +47,31 @@ pub fn image_free() -> StepConfig {
         guidance_closed: true,
         ..Default::default()
     };
-    StepConfig { twinflow, ..config() }
+    let mut config = config();
+    config.methods.twinflow = twinflow;
+    config
 }
 
 /// How a batch is made.
-pub type MakeBatch = fn(&Trainer, u64, &[u32]) -> Batch<HostArray>;
+pub type MakeBatch = fn(&StepConfig, &Trainer, u64, &[u32]) -> Batch<HostArray>;
 
 /// The batch of a step for the given rows of the global batch.
-pub fn batch(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
-    let spec = trainer.batch_spec();
+pub fn batch(config: &StepConfig, trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
     // Neighbouring rows hold different points, and each row all of them over the steps.
     let point = |row: &u32| {
         let number = u64::from(*row) + step;
         [number & 1, number >> 1 & 1].map(|bit| if bit == 0 { -COORDINATE as f32 } else { COORDINATE as f32 })
     };
-    let samples: Vec<f32> = rows.iter().flat_map(point).collect();
-    Batch {
-        samples: HostArray::from_slice(&spec.samples.shape, &samples).unwrap(),
-        labels: HostArray::zeros(spec.labels),
-        rows: HostArray::from_slice(&spec.rows.shape, rows).unwrap(),
-    }
+    let points: Vec<f32> = rows.iter().flat_map(point).collect();
+    trainers::batch(config, trainer, &points, &vec![0; rows.len()], rows)
 }
 
 /// The same with samples that are not worth learning.
-pub fn garbage(trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
-    let batch = batch(trainer, step, rows);
-    let values: Vec<f64> = (0..batch.samples.to_f64().len()).map(|i| 50.0 - i as f64).collect();
-    let samples = HostArray::from_f64(batch.samples.ty().clone(), &values).unwrap();
-    Batch { samples, ..batch }
+pub fn garbage(config: &StepConfig, trainer: &Trainer, step: u64, rows: &[u32]) -> Batch<HostArray> {
+    let batch = batch(config, trainer, step, rows);
+    let values: Vec<f64> = (0..batch.images.to_f64().len()).map(|i| 50.0 - i as f64).collect();
+    let images = HostArray::from_f64(batch.images.ty().clone(), &values).unwrap();
+    Batch { images, ..batch }
 }
 
 /// Mean distance of samples [n, 1, 1, 2] to the nearest point.

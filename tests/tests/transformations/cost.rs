@@ -1,16 +1,20 @@
 //! Counts of operations and bytes against arithmetic by hand.
 
 use twinflow_array::{DType, TensorType};
-use twinflow_compiler::{ConvConfig, Cost, Program, ProgramCost, Tensor, jit, remat, scan, while_loop};
-use twinflow_methods::flow::SampleConfig;
+use twinflow_compiler::{ConvConfig, Cost, Key, Program, ProgramCost, Tensor, jit, remat, scan, while_loop};
+use twinflow_methods::flow::{SampleConfig, draw_samples};
 use twinflow_models::denoisers::{DitConfig, ModelConfig, Remat};
+use twinflow_nn::Condition;
 use twinflow_tests::{
     gradients::{gradient_program, traced},
     trainers::dit_step,
 };
-use twinflow_training::{Metrics, Phase, State, Trainer};
+use twinflow_training::{Metrics, State, Trainer};
 
 use crate::f64s;
+
+/// Height, width and channels.
+const SAMPLE: [usize; 3] = [16, 16, 3];
 
 fn total(program: &Program) -> Cost {
     program.cost().total()
@@ -86,7 +90,7 @@ const P: u64 = 48;
 
 fn dit(remat: Remat) -> Trainer {
     let dit = DitConfig { width: D as usize, heads: 4, patch: 4, depth: L as usize, remat, ..DitConfig::default() };
-    Trainer::new(dit_step(ModelConfig::Dit(dit), [16, 16, 3], B as usize)).unwrap()
+    Trainer::new(dit_step(ModelConfig::Dit(dit), SAMPLE, B as usize)).unwrap()
 }
 
 /// Products of an `[m, k]` and a `[k, n]` matrix.
@@ -120,7 +124,9 @@ fn a_dits_samples_cost_a_network_call_each() {
         let inputs = vec![numbers(DType::I32), numbers(DType::U32), TensorType::new(DType::U32, [2])];
         let config = SampleConfig { nfe, ..SampleConfig::default() };
         let traced = jit::<_, _, TensorType>("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
-            trainer.sample(&config, &params, inputs[0], inputs[1], inputs[2])
+            let condition = Condition { labels: Some(inputs[0]) };
+            let random = (Key::from_tensor(inputs[2]), inputs[1]);
+            draw_samples(trainer.denoiser(), &config, &params, &SAMPLE.into(), &condition, random)
         });
         total(traced.unwrap().program()).product_flops
     };
@@ -133,7 +139,7 @@ fn a_dits_step_costs_its_passes_by_module() {
         let trainer = dit(remat);
         type Stepped = (State<TensorType>, Metrics<TensorType>);
         let traced = jit::<_, _, Stepped>("step", trainer.state_spec(), trainer.batch_spec(), |_, state, batch| {
-            trainer.step(Phase::FlowMatching, state, &batch)
+            trainer.step(0, state, &batch)
         });
         traced.unwrap().program().cost()
     };

@@ -122,16 +122,16 @@ pub fn global_norm<'t>(gradients: &Params<Tensor<'t>>) -> Tensor<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{DitConfig, MlpConfig, ModelConfig, ModelInput, UnetConfig};
+    use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, UnetConfig};
 
     #[test]
     fn biases_norms_and_class_embeddings_are_not_decayed() {
         let optimizer = Optimizer::new(OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() }, 1).unwrap();
-        let input = ModelInput { sample: [8, 8, 1], classes: 3, compute: None };
+        let data = DataSpec { sample: [8, 8, 1], classes: 3 };
         let dit = ModelConfig::Dit(DitConfig { qk_norm: true, ..DitConfig::default() });
         let unet = ModelConfig::Unet(UnetConfig { groups: 8, ..UnetConfig::default() });
         for model in [dit, unet, ModelConfig::Mlp(MlpConfig::default())] {
-            for path in model.build(input).unwrap().parameters().paths() {
+            for path in model.build(data).unwrap().parameters().paths() {
                 let text = path.as_str();
                 let spared = ["bias", "_norm/", "/norm/", "class_embedding"].iter().any(|part| text.contains(part));
                 assert_eq!(optimizer.weight_decay(path), if spared { 0.0 } else { 0.1 }, "{path}");
