@@ -7,7 +7,7 @@ use crate::{Init, Params};
 
 /// What a network may be conditioned on. What a dataset does not have, or a network does not read, is `None`; the first
 /// dim of every leaf runs over samples. "No condition" is a value like any other: data, not code.
-#[derive(Clone, Debug, Default, Tree)]
+#[derive(Clone, Debug, Tree)]
 pub struct Condition<L> {
     /// Class labels, i32 `[b]`; the number of classes stands for "no class".
     pub labels: Option<L>,
