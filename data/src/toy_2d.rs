@@ -6,10 +6,12 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use twinflow_array::{DType, HostArray};
 
 use crate::{
-    DataError, Source,
+    DataError, Field, Source,
     counter_bits::{self, Stream, normal_pair, unit},
+    source::{image_fields, pixels_and_labels},
 };
 
 /// Which distribution. All lie in about `[-1, 1]^2`.
@@ -131,8 +133,8 @@ fn add_noise([x, y]: [f64; 2], normal: [f64; 2], deviation: f64) -> [f64; 2] {
 }
 
 impl Source for Toy2d {
-    fn sample_shape(&self) -> [usize; 3] {
-        [1, 1, 2]
+    fn fields(&self) -> Vec<Field> {
+        image_fields(DType::F32, [1, 1, 2])
     }
 
     fn classes(&self) -> usize {
@@ -143,7 +145,8 @@ impl Source for Toy2d {
         None
     }
 
-    fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
+    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let (images, labels) = pixels_and_labels(fields);
         for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(2)).zip(labels) {
             let (point, class) = self.point(index);
             image.copy_from_slice(&point);

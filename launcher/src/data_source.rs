@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use miette::{Result, miette};
-use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
+use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, Source, Synthetic, Toy2d, Verify};
 
 use crate::config::{DataConfig, DataKind};
 use crate::said::Said;
 
-/// Opens the dataset, and writes what it holds (sizes, classes) into the settings, from where checkpoints have it.
+/// Opens the dataset, and writes what it holds (sizes, element type, classes) into the settings, from where checkpoints have it.
 ///
 /// # Errors
 /// What the data crate says of a missing, foreign or damaged file.
@@ -22,8 +22,8 @@ pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
             let dataset = Dataset::open(&data.path, verify);
-            let held = dataset.and_then(|dataset| dataset.held_in_memory(DEFAULT_MEMORY_BUDGET));
-            Arc::new(held.map_err(|error| {
+            let cached = dataset.and_then(|dataset| dataset.cached(DEFAULT_CACHE_BYTES));
+            Arc::new(cached.map_err(|error| {
                 let help =
                     "the file is named by data.path; a run goes on with another by --resume and --set data.path=FILE";
                 miette!(help = help, "{error}")
@@ -31,6 +31,7 @@ pub fn open(data: &mut DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         }
     };
     [data.height, data.width, data.channels] = source.sample_shape();
+    data.sample_dtype = source.image_type().dtype;
     data.classes = source.classes();
     Ok(source)
 }

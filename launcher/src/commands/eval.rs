@@ -11,7 +11,7 @@ use miette::{Result, miette};
 use serde::Serialize;
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::Checkpoint;
-use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Verify};
+use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, to_unit_range};
 use twinflow_graphs::{Params, judge::JudgeConfig, step::Trainer};
 
 use super::{eval_points::eval_points, open_checkpoint, print_line};
@@ -121,7 +121,7 @@ pub fn test_file(train: &Path) -> PathBuf {
 
 fn dataset(path: &Path) -> Result<Arc<Dataset>> {
     let dataset = Dataset::open(path, Verify::Yes).said()?;
-    Ok(Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).said()?))
+    Ok(Arc::new(dataset.cached(DEFAULT_CACHE_BYTES).said()?))
 }
 
 fn test_dataset(path: &Path) -> Result<Arc<Dataset>> {
@@ -239,10 +239,9 @@ impl Measure {
 
 /// Images and labels of the given indices.
 fn read(data: &Dataset, indices: &[u64]) -> Result<(Vec<f32>, Vec<i32>)> {
-    let mut images = vec![0.0; indices.len() * data.sample_shape().iter().product::<usize>()];
-    let mut labels = vec![0; indices.len()];
-    data.read(indices, &mut images, &mut labels).said()?;
-    Ok((images, labels))
+    let fields = data.gather(indices).said()?;
+    let images = to_unit_range(&fields[IMAGES]).as_slice().said()?.to_vec();
+    Ok((images, fields[LABELS].as_slice().said()?.to_vec()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use twinflow_array::DType;
 use twinflow_graphs::{
     flow::{FlowConfig, SampleConfig},
     models::ModelConfig,
@@ -123,7 +122,7 @@ impl Config {
             processes,
             devices: self.device.devices,
             sample: self.data.shape(),
-            sample_dtype: DType::F32,
+            sample_dtype: self.data.sample_dtype,
             classes: self.data.classes,
         };
         Trainer::new(config).map_err(|error| self.refused(&error))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use twinflow_array::DType;
 use twinflow_data::ToyKind;
 
 /// `[run]`
@@ -92,6 +93,9 @@ pub struct DataConfig {
     pub flip: bool,
     /// Check the file's checksums before training.
     pub verify: bool,
+    /// Element type of pictures on their way to the device; the dataset's own.
+    #[serde(skip)]
+    pub sample_dtype: DType,
 }
 
 impl Default for DataConfig {
@@ -106,6 +110,7 @@ impl Default for DataConfig {
             classes: 10,
             flip: false,
             verify: true,
+            sample_dtype: DType::F32,
         }
     }
 }

@@ -10,7 +10,7 @@ use twinflow_compiler::{
     pjrt::{Buffer, Device},
     to_device, to_host,
 };
-use twinflow_data::{BatchPlan, Dataset, Loader, Source};
+use twinflow_data::{BatchPlan, Dataset, IMAGES, LABELS, Loader, Source, to_unit_range};
 use twinflow_graphs::{
     Params,
     judge::{Judge, JudgeBatch, JudgeConfig, JudgeState, Verdict},
@@ -138,7 +138,7 @@ fn train(
     let mut state = to_device(&judge.init(SEED), device).said()?;
     for step in 0..judge.steps() {
         let batch = loader.batch_at(step).said()?.swap_remove(0).swap_remove(0);
-        let batch = JudgeBatch { images: batch.images, labels: batch.labels };
+        let batch = JudgeBatch { images: to_unit_range(&batch.fields[IMAGES]), labels: batch.fields[LABELS].clone() };
         let batch = to_device(&batch, device).said()?;
         state = program.call(state, &batch).said()?.0;
     }

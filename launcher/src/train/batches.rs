@@ -4,7 +4,7 @@ use miette::Result;
 use twinflow_array::{ArrayError, HostArray, TensorType};
 use twinflow_compiler::pjrt::{Buffer, Device};
 use twinflow_compiler::to_device;
-use twinflow_data as data;
+use twinflow_data::{self as data, IMAGES, LABELS};
 use twinflow_graphs::step::Batch;
 
 use crate::said::Said;
@@ -33,7 +33,7 @@ fn stack_batches(micro_batches: &[&data::Batch], first: u32) -> Result<Batch<Hos
     let mut rows = field(|batch| &batch.sample_index)?;
     // The loader counts all samples since step 0, the step those of its own batch.
     rows.as_mut_slice::<u32>()?.iter_mut().for_each(|row| *row = row.wrapping_sub(first));
-    Ok(Batch { samples: field(|batch| &batch.images)?, labels: field(|batch| &batch.labels)?, rows })
+    Ok(Batch { samples: field(|batch| &batch.fields[IMAGES])?, labels: field(|batch| &batch.fields[LABELS])?, rows })
 }
 
 /// Arrays of one type along a new first dim.
