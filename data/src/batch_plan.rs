@@ -6,9 +6,9 @@ use crate::DataError;
 
 /// How the global batch is dealt out over ranks, micro-batches and devices.
 ///
-/// The global batch is ordered in parts (such as e2e, mul, any, adv). Each part is cut into equal shares; share
+/// The global batch is ordered in parts (such as e2e, mul, any, adv). Each part is cut into equal shards; shard
 /// `(micro_batch * ranks + rank) * devices + device` goes to that micro-batch of that device of that rank. So every
-/// share holds the same parts of the same sizes, in the same order, whatever the world, and micro-batch `m` of all
+/// shard holds the same parts of the same sizes, in the same order, whatever the world, and micro-batch `m` of all
 /// ranks and devices together is the same set of samples for every world size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {
@@ -18,9 +18,9 @@ pub struct BatchPlan {
     devices: usize,
 }
 
-/// One device's share of one micro-batch.
+/// One device's shard of one micro-batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct Shard {
     /// The process, from 0.
     pub rank: usize,
     /// The micro-batch of the step, from 0.
@@ -34,7 +34,7 @@ impl BatchPlan {
     /// with `devices` devices and `micro_batches` accumulated per step.
     ///
     /// # Errors
-    /// [`DataError::UnevenPart`] if a part does not divide by the number of shares, [`DataError::Zero`] if there are no
+    /// [`DataError::UnevenPart`] if a part does not divide by the number of shards, [`DataError::Zero`] if there are no
     /// samples, ranks, micro-batches or devices.
     pub fn new(parts: &[usize], ranks: usize, micro_batches: usize, devices: usize) -> Result<Self, DataError> {
         let counts = [("batch size", parts.iter().sum()), ("number of ranks", ranks)];
@@ -45,8 +45,8 @@ impl BatchPlan {
                 return Err(DataError::Zero { what });
             }
         }
-        let shares = ranks.saturating_mul(micro_batches).saturating_mul(devices);
-        if let Some(part) = parts.iter().position(|size| size % shares != 0) {
+        let shards = ranks.saturating_mul(micro_batches).saturating_mul(devices);
+        if let Some(part) = parts.iter().position(|size| size % shards != 0) {
             return Err(DataError::UnevenPart { part, size: parts[part], ranks, micro_batches, devices });
         }
         Ok(BatchPlan { parts: parts.to_vec(), ranks, micro_batches, devices })
@@ -57,14 +57,14 @@ impl BatchPlan {
         self.parts.iter().sum()
     }
 
-    /// Samples in one share: what one execution of the compiled step sees on one device.
-    pub fn share_batch(&self) -> usize {
-        self.global_batch() / self.shares()
+    /// Samples in one shard: what one execution of the compiled step sees on one device.
+    pub fn shard_batch(&self) -> usize {
+        self.global_batch() / self.shards()
     }
 
-    /// Sizes of the parts within one share, in order.
-    pub fn share_parts(&self) -> Vec<usize> {
-        self.parts.iter().map(|size| size / self.shares()).collect()
+    /// Sizes of the parts within one shard, in order.
+    pub fn shard_parts(&self) -> Vec<usize> {
+        self.parts.iter().map(|size| size / self.shards()).collect()
     }
 
     /// Number of ranks.
@@ -82,26 +82,36 @@ impl BatchPlan {
         self.devices
     }
 
-    /// The positions within the global batch that a share holds, in part order.
+    /// The positions within the global batch that a shard holds, in part order.
     ///
     /// # Panics
     /// If rank, micro-batch or device is not below its count in the plan.
-    pub fn global_positions(&self, share: Share) -> Vec<usize> {
-        let Share { rank, micro_batch, device } = share;
+    pub fn global_positions(&self, shard: Shard) -> Vec<usize> {
+        let Shard { rank, micro_batch, device } = shard;
         assert!(
             rank < self.ranks && micro_batch < self.micro_batches && device < self.devices,
-            "{share:?} of {self:?}"
+            "{shard:?} of {self:?}"
         );
         let place = (micro_batch * self.ranks + rank) * self.devices + device;
         self.part_ranges()
             .flat_map(|part| {
-                let size = part.len() / self.shares();
+                let size = part.len() / self.shards();
                 part.start + place * size..part.start + (place + 1) * size
             })
             .collect()
     }
 
-    fn shares(&self) -> usize {
+    /// The positions that a device works on in one step, micro-batch by micro-batch: what the compiled step takes as
+    /// `rows`.
+    ///
+    /// # Panics
+    /// As [`BatchPlan::global_positions`].
+    pub fn rows(&self, rank: usize, device: usize) -> Vec<u32> {
+        let micro_batch = |micro_batch| self.global_positions(Shard { rank, micro_batch, device });
+        (0..self.micro_batches).flat_map(micro_batch).map(|position| position as u32).collect()
+    }
+
+    fn shards(&self) -> usize {
         self.ranks * self.micro_batches * self.devices
     }
 
@@ -120,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn positions(plan: &BatchPlan, rank: usize, micro_batch: usize, device: usize) -> Vec<usize> {
-        plan.global_positions(Share { rank, micro_batch, device })
+        plan.global_positions(Shard { rank, micro_batch, device })
     }
 
     /// The samples of one micro-batch over all ranks and devices, sorted.
@@ -134,13 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn each_share_takes_its_place_in_each_part() {
+    fn each_shard_takes_its_place_in_each_part() {
         let plan = BatchPlan::new(&[4, 8, 0, 4], 2, 1, 2).unwrap();
         assert_eq!(positions(&plan, 0, 0, 0), [0, 4, 5, 12]);
         assert_eq!(positions(&plan, 0, 0, 1), [1, 6, 7, 13]);
         assert_eq!(positions(&plan, 1, 0, 1), [3, 10, 11, 15]);
-        assert_eq!(plan.share_parts(), [1, 2, 0, 1]);
-        assert_eq!((plan.share_batch(), plan.global_batch()), (4, 16));
+        let accumulated = BatchPlan::new(&[4, 4], 1, 2, 1).unwrap();
+        assert_eq!(accumulated.rows(0, 0), [0, 1, 4, 5, 2, 3, 6, 7]);
+        assert_eq!(plan.shard_parts(), [1, 2, 0, 1]);
+        assert_eq!((plan.shard_batch(), plan.global_batch()), (4, 16));
     }
 
     #[test]
@@ -162,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_partition_the_batch(
+        fn shards_partition_the_batch(
             sizes in prop::collection::vec(0usize..4, 1..5),
             (ranks, micro, devices) in (1usize..5, 1usize..4, 1usize..4),
         ) {

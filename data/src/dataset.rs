@@ -5,113 +5,133 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hdf5_metno::Dataset as Hdf5Dataset;
-use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_array::{DType, HostArray};
+use twinflow_hdf5::failed;
 
 use crate::{
-    Checksums, DataError, DatasetInfo, Source, checksum,
-    error::{content_error, hdf5_error, io_error},
-    file_header::{FileHeader, check_label_range},
-    schema::{IMAGES, LABELS, file_options},
+    Checksums, DataError, DatasetInfo, Field, IMAGES, Metadata, SCHEMA_VERSION, Source,
+    error::io_error,
+    images::{Images, Scan},
+    reader::{Content, compare_checksums},
+    schema::file_options,
+    source::image_fields,
 };
 
-/// Images up to this many bytes are held in memory unless told otherwise: 2 GiB.
-pub const DEFAULT_MEMORY_BUDGET: u64 = 2 << 30;
+/// Images up to this many bytes are kept in memory unless told otherwise: 2 GiB.
+pub const DEFAULT_CACHE_BYTES: u64 = 2 << 30;
 
-/// Whether opening a dataset reads all images once to compare their checksum.
+/// The values that stand for black and white in bytes.
+const BYTE_RANGE: [f64; 2] = [0.0, 255.0];
+
+/// Whether opening a dataset reads all images once: for their checksum, NaN, infinity, and values far from the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
     /// Read and compare: about a second per gigabyte in the page cache.
     Yes,
-    /// Trust the images; labels are compared all the same.
+    /// Images are looked at when a batch reads them; labels at once.
     No,
 }
 
-/// An open dataset file: labels in memory, images on disk or, after [`Dataset::held_in_memory`], in memory too.
+/// An open dataset file: labels in memory, images on disk or, after [`Dataset::cached`], in memory too.
 ///
-/// The file is opened read-only and without locks, so any number of jobs may share it.
+/// Bytes in `[0, 255]` come as bytes; all else as f32, scaled from the file's value range to `[-1, 1]`. The file is
+/// opened read-only and without locks, so any number of jobs may share it.
 #[derive(Debug)]
 pub struct Dataset {
     path: PathBuf,
-    header: FileHeader,
-    /// Type and shape `[n, height, width, channels]` of the stored images.
-    image_type: TensorType,
+    file_bytes: u64,
+    metadata: Metadata,
+    value_range: [f64; 2],
     checksums: Checksums,
+    has_checksums: bool,
     labels: Vec<i32>,
     images: Images,
 }
 
-#[derive(Debug)]
-enum Images {
-    OnDisk(Hdf5Dataset),
-    InMemory(HostArray),
-}
-
 impl Dataset {
-    /// Opens a dataset, checks its schema, shapes, types, labels and the labels' checksum, and the images' if asked.
+    /// Opens a dataset and checks its labels, shapes and types, and its images if asked.
     ///
     /// # Errors
-    /// [`DataError::Missing`], [`DataError::Hdf5`] (truncated, or no HDF5 file), [`DataError::Schema`],
-    /// [`DataError::SchemaVersion`], [`DataError::Layout`], [`DataError::Checksum`], [`DataError::Content`] around
-    /// [`DataError::CountMismatch`], [`DataError::LabelRange`] or [`DataError::ClassNames`].
+    /// [`DataError::Missing`]; [`DataError::Hdf5`] (cut short, no HDF5 file, a filter or format that the library
+    /// lacks); [`DataError::Schema`], [`DataError::SchemaVersion`]; [`DataError::Content`] with all that is wrong with
+    /// labels, shapes, types and attributes; [`DataError::Checksum`].
     pub fn open(path: impl AsRef<Path>, verify: Verify) -> Result<Self, DataError> {
         let path = path.as_ref();
         let file_bytes = file_length(path)?;
-        let file = file_options().open(path).map_err(hdf5_error("open the dataset", path))?;
-        let header = FileHeader::read(path, &file, file_bytes)?;
-        let (images, image_type) = header.open_images(path, &file)?;
-        let labels = header.open_labels(path, &file)?;
-        let checksums =
-            Checksums { images: checksum::stored(path, &images)?, labels: checksum::stored(path, &labels)? };
-        let labels: Vec<i32> = labels.read_raw().map_err(hdf5_error("read labels of", path))?;
-        checksum::compare(path, LABELS, checksums.labels, checksum::of_slice(&labels))?;
-        if labels.len() != image_type.shape[0] {
-            let mismatch = DataError::CountMismatch { images: image_type.shape[0], labels: labels.len() };
-            return Err(content_error(path)(mismatch));
-        }
-        check_label_range(&labels, header.metadata.classes).map_err(content_error(path))?;
-        let images = Images::OnDisk(images);
-        let dataset = Dataset { path: path.to_owned(), header, image_type, checksums, labels, images };
-        if verify == Verify::Yes {
-            dataset.verify()?;
+        let file = file_options().open(path).map_err(failed("open the dataset", path))?;
+        let Content { metadata, value_range, images, labels, checksums } = Content::read(path, &file, file_bytes)?;
+        let has_checksums = checksums.images.is_some() && checksums.labels.is_some();
+        let checksums = Checksums { labels: Some(crc32fast::hash(bytemuck::cast_slice(&labels))), ..checksums };
+        let range_known = value_range.is_some() || images.ty().dtype == DType::U8;
+        let value_range = value_range.unwrap_or(BYTE_RANGE);
+        let mut dataset = Dataset {
+            path: path.to_owned(),
+            file_bytes,
+            metadata,
+            value_range,
+            checksums,
+            has_checksums,
+            labels,
+            images,
+        };
+        if verify == Verify::Yes || !range_known {
+            let scan = dataset.scan()?;
+            if !range_known {
+                dataset.value_range = likely_range(scan.range);
+            }
+            dataset.check(&scan)?;
+            dataset.checksums.images = Some(scan.checksum);
         }
         Ok(dataset)
     }
 
-    /// Reads all images and compares their checksum with the one written (the labels' was compared on opening).
+    /// Reads all images: compares their checksum with the one written, if one was (the labels' was compared on
+    /// opening), and looks for NaN, infinity and values far outside the range.
     ///
     /// # Errors
-    /// [`DataError::Checksum`], or [`DataError::Hdf5`] if they cannot be read.
+    /// [`DataError::Checksum`], [`DataError::Content`], or [`DataError::Hdf5`] if they cannot be read.
     pub fn verify(&self) -> Result<(), DataError> {
-        let found = match &self.images {
-            Images::InMemory(images) => checksum::of_slice(images.bytes()),
-            Images::OnDisk(images) => {
-                checksum::of_images(images, &self.image_type).map_err(hdf5_error("read images of", &self.path))?
-            }
-        };
-        checksum::compare(&self.path, IMAGES, self.checksums.images, found)
+        self.check(&self.scan()?)
     }
 
-    /// The same dataset with its images in memory, if they take at most `budget` bytes ([`DEFAULT_MEMORY_BUDGET`]);
+    fn scan(&self) -> Result<Scan, DataError> {
+        Ok(self.images.scan().map_err(failed("read images of", &self.path))?)
+    }
+
+    fn check(&self, scan: &Scan) -> Result<(), DataError> {
+        // Damage first: a flipped bit may look like any of the rest.
+        compare_checksums(&self.path, IMAGES, self.checksums.images, scan.checksum)?;
+        if let Some((index, value)) = scan.not_finite {
+            return Err(self.content(DataError::NotFinite { index, value }));
+        }
+        let ([low, high], [black, white]) = (scan.range.map(f64::from), self.value_range);
+        if low < black - (white - black) || high > white + (white - black) {
+            return Err(self.content(DataError::ValueRange { found: [low, high], value_range: self.value_range }));
+        }
+        Ok(())
+    }
+
+    fn content(&self, problem: DataError) -> DataError {
+        DataError::Content { path: self.path.clone(), problems: vec![problem] }
+    }
+
+    /// The same dataset with its images in memory, if they take at most `budget` bytes ([`DEFAULT_CACHE_BYTES`]);
     /// otherwise unchanged: each batch then reads its rows from the file.
     ///
     /// # Errors
     /// [`DataError::Hdf5`] if the images cannot be read.
-    pub fn held_in_memory(mut self, budget: u64) -> Result<Self, DataError> {
-        let bytes = self.image_type.bytes() as u64;
-        if let Images::OnDisk(stored) = &self.images {
-            if bytes > budget {
-                tracing::info!(path = %self.path.display(), bytes, budget, "images stay on disk");
-                return Ok(self);
-            }
-            let images = read_all(stored, &self.image_type).map_err(hdf5_error("read images of", &self.path))?;
-            self.images = Images::InMemory(images);
+    pub fn cached(mut self, budget: u64) -> Result<Self, DataError> {
+        let bytes = self.images.ty().bytes() as u64;
+        if bytes > budget {
+            tracing::info!(path = %self.path.display(), bytes, budget, "images stay on disk");
+            return Ok(self);
         }
+        self.images = self.images.into_memory().map_err(failed("read images of", &self.path))?;
         Ok(self)
     }
 
-    /// Whether the images are held in memory.
-    pub fn is_in_memory(&self) -> bool {
+    /// Whether all images are in memory.
+    pub fn is_cached(&self) -> bool {
         matches!(self.images, Images::InMemory(_))
     }
 
@@ -120,7 +140,7 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// Whether there are no samples; an open dataset has at least one.
+    /// Never: an open dataset has at least one sample.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -132,86 +152,96 @@ impl Dataset {
 
     /// Everything known about the file.
     pub fn info(&self) -> DatasetInfo {
-        let FileHeader { metadata, schema_version, value_range, file_bytes } = &self.header;
+        let metadata = self.metadata.clone();
         let [height, width, channels] = self.sample_shape();
         let mut class_counts = vec![0; metadata.classes];
         self.labels.iter().for_each(|label| class_counts[*label as usize] += 1);
         DatasetInfo {
             path: self.path.clone(),
-            name: metadata.name.clone(),
-            source: metadata.source.clone(),
-            schema_version: *schema_version,
+            name: metadata.name,
+            source: metadata.source,
+            schema_version: SCHEMA_VERSION,
             samples: self.len(),
             height,
             width,
             channels,
-            image_dtype: self.image_type.dtype.name().to_owned(),
-            value_range: *value_range,
+            image_dtype: self.images.ty().dtype.name().to_owned(),
+            value_range: self.value_range,
             classes: metadata.classes,
-            class_names: metadata.class_names.clone(),
+            class_names: metadata.class_names,
             class_counts,
-            file_bytes: *file_bytes,
+            file_bytes: self.file_bytes,
             checksums: self.checksums,
+            has_checksums: self.has_checksums,
         }
     }
 
-    fn read_image(&self, index: usize, out: &mut [f32]) -> Result<(), DataError> {
-        let failed = |error| hdf5_error("read images of", &self.path)(error);
-        let row = index * out.len()..(index + 1) * out.len();
-        match (&self.images, self.image_type.dtype) {
-            (Images::InMemory(images), DType::U8) => scale_bytes(&images.bytes()[row], out),
-            (Images::InMemory(images), _) => out.copy_from_slice(&bytemuck::cast_slice(images.bytes())[row]),
-            (Images::OnDisk(images), DType::U8) => {
-                scale_bytes(&checksum::read_rows(images, index..index + 1).map_err(failed)?, out);
-            }
-            (Images::OnDisk(images), _) => {
-                out.copy_from_slice(&checksum::read_rows(images, index..index + 1).map_err(failed)?);
-            }
+    /// Whether images go to the device as stored; all others are scaled on the way.
+    fn has_bytes(&self) -> bool {
+        self.images.ty().dtype == DType::U8 && self.value_range == BYTE_RANGE
+    }
+
+    /// Reads an image into `out`: bytes, or f32 in `[-1, 1]`. `stored` has room for it as it is in the file.
+    fn read_image(&self, row: usize, stored: &mut HostArray, out: &mut [u8]) -> Result<(), DataError> {
+        let read = |into: &mut [u8]| self.images.read_rows(row..row + 1, into);
+        if self.has_bytes() {
+            return Ok(read(out).map_err(failed("read images of", &self.path))?);
+        }
+        read(stored.bytes_mut()).map_err(failed("read images of", &self.path))?;
+        let out: &mut [f32] = bytemuck::cast_slice_mut(out);
+        match self.images.ty().dtype {
+            DType::U8 => out.iter_mut().zip(stored.bytes()).for_each(|(out, byte)| *out = f32::from(*byte)),
+            _ => bytemuck::cast_slice_mut(out).copy_from_slice(stored.bytes()),
+        }
+        if let Some(value) = out.iter().find(|value| !value.is_finite()) {
+            return Err(self.content(DataError::NotFinite { index: row, value: *value }));
+        }
+        let [black, white] = self.value_range;
+        if self.value_range != [-1.0, 1.0] {
+            let scale = 2.0 / (white - black);
+            out.iter_mut().for_each(|value| *value = ((f64::from(*value) - black) * scale - 1.0) as f32);
         }
         Ok(())
     }
 }
 
 impl Source for Dataset {
-    fn sample_shape(&self) -> [usize; 3] {
-        let shape = &self.image_type.shape;
-        [shape[1], shape[2], shape[3]]
+    fn fields(&self) -> Vec<Field> {
+        let shape = &self.images.ty().shape;
+        let dtype = if self.has_bytes() { DType::U8 } else { DType::F32 };
+        image_fields(dtype, [shape[1], shape[2], shape[3]])
     }
 
     fn classes(&self) -> usize {
-        self.header.metadata.classes
+        self.metadata.classes
     }
 
     fn samples(&self) -> Option<u64> {
         Some(self.len() as u64)
     }
 
-    fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
-        let pixels = self.sample_shape().iter().product();
-        for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(pixels)).zip(labels) {
+    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let [images, labels] = fields else { unreachable!("a source is given the fields that it names") };
+        let labels: &mut [i32] = bytemuck::cast_slice_mut(labels.bytes_mut());
+        let mut stored = HostArray::zeros(self.images.row_type());
+        let row_bytes = images.ty().bytes() / indices.len().max(1);
+        for ((&index, image), label) in indices.iter().zip(images.bytes_mut().chunks_exact_mut(row_bytes)).zip(labels) {
             let samples = self.len();
             let row = usize::try_from(index).ok().filter(|row| *row < samples);
             let row = row.ok_or(DataError::SampleIndex { index, samples })?;
             *label = self.labels[row];
-            self.read_image(row, image)?;
+            self.read_image(row, &mut stored, image)?;
         }
         Ok(())
     }
 }
 
-/// Bytes to floats: 0 becomes -1, 255 becomes 1.
-fn scale_bytes(bytes: &[u8], out: &mut [f32]) {
-    out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = f32::from(*byte) / 127.5 - 1.0);
-}
-
-/// All stored images in memory, without a second copy on the way.
-fn read_all(stored: &Hdf5Dataset, image_type: &TensorType) -> hdf5_metno::Result<HostArray> {
-    let mut images = HostArray::zeros(image_type.clone());
-    match image_type.dtype {
-        DType::U8 => stored.read_into_raw::<u8>(images.bytes_mut())?,
-        _ => stored.read_into_raw::<f32>(bytemuck::cast_slice_mut(images.bytes_mut()))?,
-    };
-    Ok(images)
+/// The range that values of unknown range are most likely meant in; their own where no usual one holds them.
+fn likely_range([low, high]: [f32; 2]) -> [f64; 2] {
+    let [low, high] = [low.into(), high.into()];
+    let usual = [[0.0, 1.0], [-1.0, 1.0], BYTE_RANGE];
+    let holds = |[black, white]: &[f64; 2]| *black <= low && high <= *white;
+    usual.into_iter().find(holds).unwrap_or([low, if high > low { high } else { low + 1.0 }])
 }
 
 fn file_length(path: &Path) -> Result<u64, DataError> {

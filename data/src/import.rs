@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use twinflow_array::{HostArray, TensorType};
+use twinflow_array::{DType, HostArray, TensorType};
 
-use crate::{DataError, Dataset, DatasetInfo, Metadata, Verify, idx, write_dataset};
+use crate::{DataError, Dataset, DatasetInfo, Metadata, Verify, idx, labels, write_dataset};
 
 /// Class names of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, table 2), in label order.
 pub const FASHION_MNIST_CLASSES: [&str; 10] =
@@ -13,12 +13,12 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] =
 /// Imports images and labels in IDX files (gzipped or not, told by their content) into a dataset file at `target`, and
 /// reads it back whole.
 ///
-/// Images are `[n, rows, columns]` (one channel) or `[n, rows, columns, channels]` unsigned bytes, labels `[n]`
-/// unsigned bytes below `metadata.classes`. `target` changes only when everything is right.
+/// Images are `[n, rows, columns]` (one channel) or `[n, rows, columns, channels]` unsigned bytes; labels integers `[n]`
+/// below `metadata.classes`, or one-hot `[n, classes]`. `target` changes only when everything is right.
 ///
 /// # Errors
 /// [`DataError::Io`], [`DataError::IdxMagic`], [`DataError::IdxDims`] and [`DataError::IdxLength`] for bad IDX files,
-/// and those of [`write_dataset`].
+/// [`DataError::NotOneHot`], and those of [`write_dataset`].
 pub fn import_idx(
     images: impl AsRef<Path>,
     labels: impl AsRef<Path>,
@@ -29,9 +29,9 @@ pub fn import_idx(
     let images = idx::read_images(images.as_ref())?;
     let mut dims = images.dims;
     dims.resize(4, 1);
-    let found = TensorType::new(twinflow_array::DType::U8, dims);
+    let found = TensorType::new(DType::U8, dims);
     let pixels = HostArray::from_bytes(found.clone(), &images.bytes).map_err(|_| DataError::ImageType { found })?;
-    let labels: Vec<i32> = labels.bytes.into_iter().map(i32::from).collect();
+    let labels = labels::in_range(&labels, metadata.classes)?;
     write_dataset(&target, &pixels, &labels, metadata)?;
     Ok(Dataset::open(target, Verify::Yes)?.info())
 }

@@ -4,48 +4,41 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
-/// Everything known about a dataset file without reading its images.
+/// Everything known about a dataset file.
+#[allow(missing_docs, reason = "most names say all")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DatasetInfo {
-    /// The file.
     pub path: PathBuf,
-    /// The set's name.
     pub name: String,
-    /// Where the data came from.
     pub source: String,
-    /// Version of the schema.
     pub schema_version: u32,
-    /// Number of samples.
     pub samples: usize,
-    /// Rows of an image.
     pub height: usize,
-    /// Columns of an image.
     pub width: usize,
-    /// Channels of an image.
     pub channels: usize,
     /// Element type of the stored images: `u8` or `f32`.
     pub image_dtype: String,
     /// Least and greatest value that stored images may have.
     pub value_range: [f64; 2],
-    /// Number of classes.
     pub classes: usize,
     /// Names of the classes; empty if unnamed.
     pub class_names: Vec<String>,
     /// Samples of each class.
     pub class_counts: Vec<usize>,
-    /// Length of the file.
     pub file_bytes: u64,
-    /// The checksums written beside the data.
+    /// Of the data, where known.
     pub checksums: Checksums,
+    /// Whether the file has checksums of its own, which were compared.
+    pub has_checksums: bool,
 }
 
-/// The CRC-32 sums stored with the data.
+/// CRC-32 sums; none where the file has none and the data were not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Checksums {
     /// Of the images' bytes.
-    pub images: u32,
-    /// Of the labels' bytes.
-    pub labels: u32,
+    pub images: Option<u32>,
+    /// Of the labels as i32.
+    pub labels: Option<u32>,
 }
 
 impl fmt::Display for DatasetInfo {
@@ -56,7 +49,10 @@ impl fmt::Display for DatasetInfo {
         writeln!(f, "file       {} ({:.1} MB)", self.path.display(), self.file_bytes as f64 / 1e6)?;
         writeln!(f, "source     {}", self.source)?;
         writeln!(f, "images     {samples} of {height} x {width} x {channels}, {image_dtype} in [{low}, {high}]")?;
-        writeln!(f, "checksums  images {:08x}, labels {:08x}", self.checksums.images, self.checksums.labels)?;
+        let sum = |checksum: Option<u32>| checksum.map_or("unknown".to_owned(), |sum| format!("{sum:08x}"));
+        let origin = if self.has_checksums { "" } else { " (the file has none)" };
+        let Checksums { images, labels } = self.checksums;
+        writeln!(f, "checksums  images {}, labels {}{origin}", sum(images), sum(labels))?;
         write!(f, "classes    {}", self.classes)?;
         for (class, count) in self.class_counts.iter().enumerate() {
             write!(f, "\n{class:>9}  {count:>9}")?;

@@ -1,41 +1,44 @@
 //! Datasets: the HDF5 schema and its importer, and everything between a file and a training step's batch.
 //!
-//! A [`Source`] gives samples by index: a [`Dataset`] file, a [`Toy2d`] point set or [`Synthetic`] noise. A
-//! [`BatchPlan`] says which positions of the global batch each rank, micro-batch and device takes. A [`Loader`] joins
-//! the two into batches that are a pure function of (seed, step, rank, world size), so that resuming needs no saved
-//! position; a [`PrefetchLoader`] makes the same batches ahead of time in the background.
+//! A [`Source`] gives samples by index, as named [`Fields`]: a [`Dataset`] file, a [`Toy2d`] point set or [`Synthetic`]
+//! noise. A [`BatchPlan`] says which positions of the global batch each rank, micro-batch and device takes. A [`Loader`]
+//! joins the two into batches that are a pure function of (seed, step, rank, world size), so that resuming needs no
+//! saved position; a [`PrefetchLoader`] makes the same batches ahead of time in the background.
 
 #[cfg(target_endian = "big")]
 compile_error!("files and checksums are little-endian, and elements are taken as bytes without a swap");
 
 mod batch_plan;
-mod checksum;
 mod counter_bits;
 mod dataset;
 mod error;
-mod file_header;
 mod idx;
+mod images;
 mod import;
 mod info;
+mod labels;
 mod loader;
 mod permutation;
 mod prefetch;
+mod reader;
 mod schema;
 mod source;
+mod stored;
 mod synthetic;
 mod toy_2d;
 mod write;
 
-pub use batch_plan::{BatchPlan, Share};
-pub use dataset::{DEFAULT_MEMORY_BUDGET, Dataset, Verify};
+pub use batch_plan::{BatchPlan, Shard};
+pub use dataset::{DEFAULT_CACHE_BYTES, Dataset, Verify};
 pub use error::DataError;
 pub use import::{FASHION_MNIST_CLASSES, import_idx};
 pub use info::{Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use prefetch::PrefetchLoader;
-pub use schema::{Metadata, SCHEMA_NAME, SCHEMA_VERSION, hdf5_version};
-pub use source::Source;
+pub use schema::{Metadata, SCHEMA_NAME, SCHEMA_VERSION};
+pub use source::{Field, Fields, IMAGES, LABELS, Source, to_unit_range};
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};
+pub use twinflow_hdf5::version as hdf5_version;
 pub use write::write_dataset;

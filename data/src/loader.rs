@@ -5,32 +5,19 @@ use std::sync::Arc;
 use twinflow_array::{DType, HostArray, TensorType};
 
 use crate::{
-    BatchPlan, DataError, Permutation, Share, Source,
+    BatchPlan, DataError, Fields, IMAGES, Permutation, Shard, Source,
     counter_bits::{self, Stream},
 };
 
-/// What one device computes on in one micro-batch; `b` is [`BatchPlan::share_batch`].
+/// What one device computes on in one micro-batch; `b` is [`BatchPlan::shard_batch`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// f32 `[b, height, width, channels]`; pixels of byte images are scaled to `[-1, 1]`.
-    pub images: HostArray,
-    /// i32 `[b]`.
-    pub labels: HostArray,
+    /// The source's fields, each `[b, ..]`.
+    pub fields: Fields,
     /// u32 `[b]`: the sample's place in the stream of all samples drawn since step 0, `step * global batch + position`,
     /// modulo 2^32. It keys the compiled step's random draws, so they do not depend on who computes the sample. (After
     /// 2^32 samples the numbers come again; the draws depend on the step as well.)
     pub sample_index: HostArray,
-}
-
-impl Batch {
-    /// The field of a name.
-    pub fn field(&self, name: &str) -> Option<&HostArray> {
-        match name {
-            "images" => Some(&self.images),
-            "labels" => Some(&self.labels),
-            _ => None,
-        }
-    }
 }
 
 /// The batches of one step on one rank: `[micro_batch][device]`.
@@ -82,24 +69,20 @@ impl Loader {
     /// # Errors
     /// Whatever keeps the source from being read.
     pub fn batch_at(&self, step: u64) -> Result<StepBatches, DataError> {
-        let share = |micro_batch, device| Share { rank: self.rank, micro_batch, device };
-        let micro_batch = |m| (0..self.plan.devices()).map(|device| self.share_at(step, share(m, device))).collect();
+        let shard = |micro_batch, device| Shard { rank: self.rank, micro_batch, device };
+        let micro_batch = |m| (0..self.plan.devices()).map(|device| self.shard_at(step, shard(m, device))).collect();
         (0..self.plan.micro_batches()).map(micro_batch).collect()
     }
 
-    fn share_at(&self, step: u64, share: Share) -> Result<Batch, DataError> {
+    fn shard_at(&self, step: u64, shard: Shard) -> Result<Batch, DataError> {
         let first = step.wrapping_mul(self.plan.global_batch() as u64);
-        let positions = self.plan.global_positions(share);
+        let positions = self.plan.global_positions(shard);
         let stream: Vec<u64> = positions.into_iter().map(|position| first.wrapping_add(position as u64)).collect();
-        let [height, width, channels] = self.source.sample_shape();
-        let mut images = HostArray::zeros(TensorType::f32([stream.len(), height, width, channels]));
-        let mut labels = HostArray::zeros(TensorType::new(DType::I32, [stream.len()]));
-        let pixels: &mut [f32] = bytemuck::cast_slice_mut(images.bytes_mut());
-        self.source.read(&self.source_indices(&stream), pixels, bytemuck::cast_slice_mut(labels.bytes_mut()))?;
-        if self.flip {
-            self.flip_images(&stream, pixels);
+        let mut fields = self.source.gather(&self.source_indices(&stream))?;
+        if let Some(images) = fields.get_mut(IMAGES).filter(|_| self.flip) {
+            self.flip_images(&stream, images);
         }
-        Ok(Batch { images, labels, sample_index: sample_index(&stream) })
+        Ok(Batch { fields, sample_index: sample_index(&stream) })
     }
 
     /// The source's index for each place in the stream.
@@ -117,20 +100,22 @@ impl Loader {
         stream.iter().map(index).collect()
     }
 
-    fn flip_images(&self, stream: &[u64], pixels: &mut [f32]) {
-        let [height, width, channels] = self.source.sample_shape();
-        for (place, image) in stream.iter().zip(pixels.chunks_exact_mut(height * width * channels)) {
+    /// Images `[b, height, width, channels]` of any element type.
+    fn flip_images(&self, stream: &[u64], images: &mut HostArray) {
+        let pixel = images.shape()[3] * images.dtype().size();
+        let (row, image) = (images.shape()[2] * pixel, images.shape()[1] * images.shape()[2] * pixel);
+        for (place, image) in stream.iter().zip(images.bytes_mut().chunks_exact_mut(image)) {
             if counter_bits::bits(self.seed, Stream::Flip, *place) & 1 == 1 {
-                image.chunks_exact_mut(width * channels).for_each(|row| mirror(row, channels));
+                image.chunks_exact_mut(row).for_each(|row| mirror(row, pixel));
             }
         }
     }
 }
 
-/// Reverses the order of pixels in a row, not of channels in a pixel.
-fn mirror(row: &mut [f32], channels: usize) {
+/// Reverses the order of pixels of so many bytes in a row, not of bytes in a pixel.
+fn mirror(row: &mut [u8], pixel: usize) {
     row.reverse();
-    row.chunks_exact_mut(channels).for_each(<[f32]>::reverse);
+    row.chunks_exact_mut(pixel).for_each(<[u8]>::reverse);
 }
 
 fn sample_index(stream: &[u64]) -> HostArray {
@@ -143,6 +128,7 @@ fn sample_index(stream: &[u64]) -> HostArray {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Field, LABELS, source::image_fields};
 
     /// Samples whose pixels tell their index.
     struct Counting {
@@ -150,8 +136,8 @@ mod tests {
     }
 
     impl Source for Counting {
-        fn sample_shape(&self) -> [usize; 3] {
-            [1, 2, 2]
+        fn fields(&self) -> Vec<Field> {
+            image_fields(DType::F32, [1, 2, 2])
         }
 
         fn classes(&self) -> usize {
@@ -162,12 +148,11 @@ mod tests {
             self.samples
         }
 
-        fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
-            for ((index, image), label) in indices.iter().zip(images.chunks_exact_mut(4)).zip(labels) {
-                let first = *index as f32;
-                image.copy_from_slice(&[first, first + 0.25, first + 0.5, first + 0.75]);
-                *label = *index as i32;
-            }
+        fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+            let first = indices.iter().map(|index| *index as f64);
+            let pixels: Vec<f64> = first.clone().flat_map(|x| [x, x + 0.25, x + 0.5, x + 0.75]).collect();
+            fields[0] = HostArray::from_f64(fields[0].ty().clone(), &pixels).unwrap();
+            fields[1] = HostArray::from_f64(fields[1].ty().clone(), &first.collect::<Vec<_>>()).unwrap();
             Ok(())
         }
     }
@@ -177,7 +162,7 @@ mod tests {
     }
 
     fn labels(batch: &Batch) -> &[i32] {
-        batch.labels.as_slice().unwrap()
+        batch.fields[LABELS].as_slice().unwrap()
     }
 
     #[test]
@@ -211,7 +196,7 @@ mod tests {
     fn by_sample(batches: impl Iterator<Item = Batch>) -> Vec<(u32, i32, Vec<f32>)> {
         let mut samples = Vec::new();
         for batch in batches {
-            let (index, pixels) = (batch.sample_index.as_slice().unwrap(), batch.images.as_slice().unwrap());
+            let (index, pixels) = (batch.sample_index.as_slice().unwrap(), batch.fields[IMAGES].as_slice().unwrap());
             for (i, image) in pixels.chunks_exact(4).enumerate() {
                 samples.push((index[i], labels(&batch)[i], image.to_vec()));
             }
@@ -235,8 +220,8 @@ mod tests {
         let flipped = plain.clone().with_horizontal_flip(true).batch_at(0).unwrap().remove(0).remove(0);
         let plain = plain.batch_at(0).unwrap().remove(0).remove(0);
         let mut mirrored = 0;
-        let images = plain.images.as_slice::<f32>().unwrap().chunks_exact(4);
-        for (image, flipped) in images.zip(flipped.images.as_slice::<f32>().unwrap().chunks_exact(4)) {
+        let images = plain.fields[IMAGES].as_slice::<f32>().unwrap().chunks_exact(4);
+        for (image, flipped) in images.zip(flipped.fields[IMAGES].as_slice::<f32>().unwrap().chunks_exact(4)) {
             if image != flipped {
                 assert_eq!([image[2], image[3], image[0], image[1]], flipped);
                 mirrored += 1;
@@ -244,6 +229,15 @@ mod tests {
         }
         // Five standard deviations of a binomial count of 1,000.
         assert!((420..580).contains(&mirrored), "{mirrored} of 1000 mirrored");
+    }
+
+    #[test]
+    fn a_mirrored_row_keeps_the_bytes_of_a_pixel_together() {
+        let mut row = [1, 2, 3, 4, 5, 6];
+        mirror(&mut row, 3);
+        assert_eq!(row, [4, 5, 6, 1, 2, 3]);
+        mirror(&mut row, 1);
+        assert_eq!(row, [3, 2, 1, 6, 5, 4]);
     }
 
     #[test]

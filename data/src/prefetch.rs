@@ -121,8 +121,10 @@ mod tests {
         atomic::{AtomicBool, Ordering},
     };
 
+    use twinflow_array::{DType, HostArray};
+
     use super::*;
-    use crate::{BatchPlan, Source, Synthetic, Toy2d, ToyKind};
+    use crate::{BatchPlan, Field, Source, Synthetic, Toy2d, ToyKind, source::image_fields};
 
     fn loader(source: Arc<dyn Source>) -> Loader {
         Loader::new(source, BatchPlan::new(&[4, 8], 2, 2, 1).unwrap(), 3, 1).unwrap()
@@ -157,8 +159,8 @@ mod tests {
     struct Failing(AtomicBool);
 
     impl Source for Failing {
-        fn sample_shape(&self) -> [usize; 3] {
-            [1, 1, 1]
+        fn fields(&self) -> Vec<Field> {
+            image_fields(DType::U8, [1, 1, 1])
         }
 
         fn classes(&self) -> usize {
@@ -169,7 +171,7 @@ mod tests {
             None
         }
 
-        fn read(&self, indices: &[u64], _: &mut [f32], _: &mut [i32]) -> Result<(), DataError> {
+        fn read(&self, indices: &[u64], _: &mut [HostArray]) -> Result<(), DataError> {
             if self.0.load(Ordering::Relaxed) && indices[0] >= 24 {
                 return Err(DataError::SampleIndex { index: indices[0], samples: 24 });
             }
@@ -196,8 +198,8 @@ mod tests {
     struct Panicking;
 
     impl Source for Panicking {
-        fn sample_shape(&self) -> [usize; 3] {
-            [1, 1, 1]
+        fn fields(&self) -> Vec<Field> {
+            image_fields(DType::U8, [1, 1, 1])
         }
 
         fn classes(&self) -> usize {
@@ -208,7 +210,7 @@ mod tests {
             None
         }
 
-        fn read(&self, _: &[u64], _: &mut [f32], _: &mut [i32]) -> Result<(), DataError> {
+        fn read(&self, _: &[u64], _: &mut [HostArray]) -> Result<(), DataError> {
             panic!("a defect")
         }
     }

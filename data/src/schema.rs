@@ -1,15 +1,16 @@
-//! Version 1 of the dataset schema.
+//! Version 1 of the dataset schema. docs/data-format.md says the same for people with h5py.
 //!
 //! | object | kind | content |
 //! |---|---|---|
-//! | `images` | u8 or f32 `[n, height, width, channels]` | pixels; chunked along n, uncompressed |
-//! | `labels` | i32 `[n]` | classes, 0 to `classes - 1` |
-//! | `checksum` on each of both | u32 attribute | CRC-32 (IEEE 802.3) of its little-endian bytes, row-major |
+//! | `images` | u8 or f32 `[n, height, width, channels]` (gray: `[n, height, width]`) | pixels |
+//! | `labels` | numbers `[n]` (or `[n, 1]` ..), or one-hot `[n, classes]` | classes, 0 to `classes - 1` |
+//! | `checksum` on each of both | u32 attribute | CRC-32 (IEEE 802.3) of the images' little-endian bytes, row-major; of the labels as little-endian i32 |
 //! | `schema`, `schema_version` | string, u32 attributes of the file | `twinflow-dataset`, 1 |
 //! | `name`, `source` | string attributes of the file | the set's name, and where its data came from |
 //! | `classes`, `class_names` | u32, string (JSON list, empty if unnamed) attributes of the file | |
-//! | `value_range` | f64 `[2]` attribute of the file | `[0, 255]` for u8; least and greatest value for f32 |
+//! | `value_range` | f64 `[2]` attribute of the file | the values that stand for black and white |
 //!
+//! Attributes may be missing in files that other programs wrote; ours have all. Ours are chunked along n, labels i32.
 //! Strings are UTF-8 of fixed length (readers take variable length too, which h5py writes), and the format is that of
 //! HDF5 1.10: so the library keeps a checksum on every piece of the file's own structure, and damage there is an error
 //! instead of whatever an unchecked offset leads to. Older formats and variable-length strings have none.
@@ -24,22 +25,17 @@ pub const SCHEMA_NAME: &str = "twinflow-dataset";
 /// The version written, and the newest that is read.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Name of the images' dataset in the file.
-pub(crate) const IMAGES: &str = "images";
-/// Name of the labels' dataset in the file.
-pub(crate) const LABELS: &str = "labels";
-
-/// More classes than this are taken for damage: tables of one entry per class must fit in memory.
+/// More classes than this are taken for a mistake: tables of one entry per class must fit in memory.
 pub(crate) const MAX_CLASSES: usize = 1 << 20;
 
 /// What a dataset says about itself beside its shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// Name, such as `fashion-mnist-train`.
+    /// Such as `fashion-mnist-train`.
     pub name: String,
     /// Where the data came from, for people.
     pub source: String,
-    /// Number of classes; labels are below it.
+    /// Labels are below it.
     pub classes: usize,
     /// One name per class, or none at all.
     pub class_names: Vec<String>,
@@ -59,22 +55,10 @@ impl Metadata {
     }
 }
 
-/// More bytes than this do not fit into one attribute's string.
-pub(crate) const MAX_TEXT: usize = 60 << 10;
-
-/// Options for every file of this crate.
-///
-/// No file locks: many jobs read one file, some network file systems refuse `flock` (NFS without lockd, Lustre without
-/// `-o flock`), and a lock needs write permission on others. Readers need none, since a finished file never changes:
-/// writers make a new one under a temporary name. No chunk cache either: without one, uncompressed rows are read
-/// directly instead of with the whole chunk around them.
+/// Options for every dataset file: no locks, the format of 1.10, and no chunk cache: without one, uncompressed rows are
+/// read directly instead of with the whole chunk around them.
 pub(crate) fn file_options() -> FileBuilder {
-    let mut options = FileBuilder::new();
-    options.with_fapl(|access| access.file_locking(false).chunk_cache(1, 0, 1.0).libver_v110());
+    let mut options = twinflow_hdf5::without_locks();
+    options.with_fapl(|access| access.chunk_cache(1, 0, 1.0).libver_v110());
     options
-}
-
-/// Version of the HDF5 library that is linked: major, minor, patch.
-pub fn hdf5_version() -> (u8, u8, u8) {
-    hdf5_metno::library_version()
 }

@@ -1,14 +1,34 @@
 //! What batches are made of.
 
+use std::collections::BTreeMap;
+
+use twinflow_array::{DType, HostArray, TensorType};
+
 use crate::DataError;
 
-/// Samples by index: an image `[height, width, channels]` as f32 in about `[-1, 1]`, and a label.
-///
-/// A sample is a pure function of the source and its index, so any process may ask for any sample at any time.
+/// Name of the field that every source has: `[height, width, channels]`, u8 in `[0, 255]` or f32 in about `[-1, 1]`.
+pub const IMAGES: &str = "images";
+/// Name of the field of classes: i32, no dims.
+pub const LABELS: &str = "labels";
+
+/// Arrays by field, each `[b, ..]`: one row per sample.
+pub type Fields = BTreeMap<String, HostArray>;
+
+/// A named array that each sample of a source has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Such as [`IMAGES`].
+    pub name: String,
+    /// Element type and shape of one sample.
+    pub ty: TensorType,
+}
+
+/// Samples by index. A sample is a pure function of the source and its index, so any process may ask for any sample at
+/// any time.
 pub trait Source: Send + Sync {
-    /// Height, width and channels of every sample. Points have height and width 1 and one channel per coordinate, so
-    /// that one convention serves images and points.
-    fn sample_shape(&self) -> [usize; 3];
+    /// What a sample consists of; [`IMAGES`] is always among it. Points are images of height and width 1 with one
+    /// channel per coordinate, so that one convention serves both.
+    fn fields(&self) -> Vec<Field>;
 
     /// Number of classes: labels are below it.
     fn classes(&self) -> usize;
@@ -16,11 +36,61 @@ pub trait Source: Send + Sync {
     /// Number of samples; `None` if every index names a sample of its own (there are no epochs then).
     fn samples(&self) -> Option<u64>;
 
-    /// Writes the samples of the given indices, in that order: `images` has room for as many samples, row-major, and
-    /// `labels` one element for each.
+    /// Writes the samples of the given indices, in that order, into one array `[indices.len(), ..]` for each of
+    /// [`Source::fields`].
     ///
     /// # Errors
     /// [`DataError::SampleIndex`] for an index that is not below [`Source::samples`], and whatever keeps the source
     /// from being read.
-    fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError>;
+    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError>;
+
+    /// The samples of the given indices, in that order.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn gather(&self, indices: &[u64]) -> Result<Fields, DataError> {
+        let fields = self.fields();
+        let mut arrays: Vec<_> =
+            fields.iter().map(|field| HostArray::zeros(rows_of(&field.ty, indices.len()))).collect();
+        self.read(indices, &mut arrays)?;
+        Ok(fields.into_iter().map(|field| field.name).zip(arrays).collect())
+    }
+
+    /// Element type and shape `[height, width, channels]` of an image.
+    fn image_type(&self) -> TensorType {
+        let images = self.fields().into_iter().find(|field| field.name == IMAGES);
+        images.expect("every source has images").ty
+    }
+
+    /// Height, width and channels.
+    fn sample_shape(&self) -> [usize; 3] {
+        (*self.image_type().shape).try_into().expect("images are [height, width, channels]")
+    }
+}
+
+fn rows_of(ty: &TensorType, rows: usize) -> TensorType {
+    TensorType::new(ty.dtype, [&[rows], &ty.shape[..]].concat())
+}
+
+/// The fields of images with labels, in the order in which [`pixels_and_labels`] takes them.
+pub(crate) fn image_fields(dtype: DType, shape: [usize; 3]) -> Vec<Field> {
+    let field = |name: &str, ty| Field { name: name.to_owned(), ty };
+    vec![field(IMAGES, TensorType::new(dtype, shape)), field(LABELS, TensorType::scalar(DType::I32))]
+}
+
+/// The elements of f32 images and their labels.
+pub(crate) fn pixels_and_labels(fields: &mut [HostArray]) -> (&mut [f32], &mut [i32]) {
+    let [images, labels] = fields else { unreachable!("a source is given the fields that it names") };
+    (bytemuck::cast_slice_mut(images.bytes_mut()), bytemuck::cast_slice_mut(labels.bytes_mut()))
+}
+
+/// Images as f32 in about `[-1, 1]`, as the compiled step scales them: byte 0 becomes -1, byte 255 becomes 1.
+pub fn to_unit_range(images: &HostArray) -> HostArray {
+    if images.dtype() != DType::U8 {
+        return images.clone();
+    }
+    let mut scaled = HostArray::zeros(TensorType::new(DType::F32, images.shape().clone()));
+    let out: &mut [f32] = bytemuck::cast_slice_mut(scaled.bytes_mut());
+    out.iter_mut().zip(images.bytes()).for_each(|(out, byte)| *out = f32::from(*byte) / 127.5 - 1.0);
+    scaled
 }

@@ -1,10 +1,11 @@
 //! Noise in the shape of a dataset, for benches.
 
-use twinflow_array::bits;
+use twinflow_array::{DType, HostArray, bits};
 
 use crate::{
-    DataError, Source,
+    DataError, Field, Source,
     counter_bits::{self, Stream},
+    source::{image_fields, pixels_and_labels},
 };
 
 /// Endless samples of uniform noise in `[-1, 1)` with uniform labels, at the cost of a few operations per element: what
@@ -33,8 +34,8 @@ impl Synthetic {
 }
 
 impl Source for Synthetic {
-    fn sample_shape(&self) -> [usize; 3] {
-        self.sample_shape
+    fn fields(&self) -> Vec<Field> {
+        image_fields(DType::F32, self.sample_shape)
     }
 
     fn classes(&self) -> usize {
@@ -45,7 +46,8 @@ impl Source for Synthetic {
         None
     }
 
-    fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
+    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let (images, labels) = pixels_and_labels(fields);
         let pixels = self.sample_shape.iter().product();
         for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(pixels)).zip(labels) {
             let key = counter_bits::bits(self.seed, Stream::SyntheticImage, index);
@@ -64,12 +66,13 @@ impl Source for Synthetic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{IMAGES, LABELS};
 
     #[test]
     fn noise_is_uniform_and_pure_in_the_index() {
         let source = Synthetic::new([8, 8, 3], 4, 5).unwrap();
-        let (mut images, mut labels) = (vec![0.0; 100 * 192], vec![0; 100]);
-        source.read(&(0..100).collect::<Vec<_>>(), &mut images, &mut labels).unwrap();
+        let fields = source.gather(&(0..100).collect::<Vec<_>>()).unwrap();
+        let (images, labels) = (fields[IMAGES].as_slice::<f32>().unwrap(), fields[LABELS].as_slice::<i32>().unwrap());
         assert!(images.iter().all(|pixel| (-1.0..1.0).contains(pixel)));
         let mean = images.iter().sum::<f32>() / images.len() as f32;
         // Standard error of the mean of 19,200 uniform values: 0.577 / 138.6.
@@ -77,8 +80,8 @@ mod tests {
         for class in 0..4 {
             assert!(labels.iter().filter(|label| **label == class).count() > 8);
         }
-        let (mut image, mut label) = (vec![0.0; 192], [0]);
-        source.read(&[42], &mut image, &mut label).unwrap();
-        assert_eq!((&image[..], label[0]), (&images[42 * 192..43 * 192], labels[42]));
+        let one = source.gather(&[42]).unwrap();
+        assert_eq!(one[IMAGES].as_slice::<f32>().unwrap(), &images[42 * 192..43 * 192]);
+        assert_eq!(one[LABELS].as_slice::<i32>().unwrap(), [labels[42]]);
     }
 }

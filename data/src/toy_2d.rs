@@ -6,11 +6,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::bits::{self, normal_pair, unit};
+use twinflow_array::{
+    DType, HostArray,
+    bits::{self, normal_pair, unit},
+};
 
 use crate::{
-    DataError, Source,
+    DataError, Field, Source,
     counter_bits::{self, Stream},
+    source::{image_fields, pixels_and_labels},
 };
 
 /// Which distribution. All lie in about `[-1, 1]^2`.
@@ -132,8 +136,8 @@ fn add_noise([x, y]: [f64; 2], normal: [f64; 2], deviation: f64) -> [f64; 2] {
 }
 
 impl Source for Toy2d {
-    fn sample_shape(&self) -> [usize; 3] {
-        [1, 1, 2]
+    fn fields(&self) -> Vec<Field> {
+        image_fields(DType::F32, [1, 1, 2])
     }
 
     fn classes(&self) -> usize {
@@ -144,7 +148,8 @@ impl Source for Toy2d {
         None
     }
 
-    fn read(&self, indices: &[u64], images: &mut [f32], labels: &mut [i32]) -> Result<(), DataError> {
+    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let (images, labels) = pixels_and_labels(fields);
         for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(2)).zip(labels) {
             let (point, class) = self.point(index);
             image.copy_from_slice(&point);

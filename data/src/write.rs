@@ -6,18 +6,16 @@ use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
 use ndarray::ArrayView4;
 use twinflow_array::{DType, Element, HostArray};
 use twinflow_files::{PartialFile, folder_of};
+use twinflow_hdf5::{MAX_TEXT, failed, write_text};
 
 use crate::{
-    DataError, Metadata, SCHEMA_NAME, SCHEMA_VERSION, checksum,
-    error::{hdf5_error, io_error},
-    file_header::{check_label_range, write_text},
-    schema::{IMAGES, LABELS, MAX_CLASSES, MAX_TEXT, file_options},
+    DataError, IMAGES, LABELS, Metadata, SCHEMA_NAME, SCHEMA_VERSION, error::io_error, labels, schema::file_options,
 };
 
 /// Bytes per chunk, about: large enough for a short index and fast whole reads on network file systems.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Writes a dataset file: `images` u8 or f32 `[n, height, width, channels]`, one label per image.
+/// Writes a dataset file: `images` u8 or f32 (about in `[-1, 1]`) `[n, height, width, channels]`, one label per image.
 ///
 /// The file appears under its name only when it is complete and on disk: it is written to a temporary name in the same
 /// folder (made if missing), synced and renamed, and replaces an older file of that name.
@@ -59,16 +57,14 @@ fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
 
 fn check_labels(labels: &[i32], images: usize, metadata: &Metadata) -> Result<(), DataError> {
     let (classes, names) = (metadata.classes, metadata.class_names.len());
-    if !(1..=MAX_CLASSES).contains(&classes) {
-        return Err(DataError::Classes { classes, limit: MAX_CLASSES });
-    }
+    labels::check_classes(classes)?;
     if names != 0 && names != classes {
         return Err(DataError::ClassNames { names, classes });
     }
     if labels.len() != images {
         return Err(DataError::CountMismatch { images, labels: labels.len() });
     }
-    check_label_range(labels, classes)
+    labels::in_range(&labels.iter().map(|label| i64::from(*label)).collect::<Vec<_>>(), classes).map(drop)
 }
 
 fn check_texts(metadata: &Metadata) -> Result<(), DataError> {
@@ -94,22 +90,16 @@ fn write_file(
     let write = || {
         let file = file_options().create(path)?;
         let value_range = match images.as_slice::<f32>() {
-            Ok(pixels) => {
-                write_images(&file, shape, pixels)?;
-                pixels.iter().fold([f64::MAX, f64::MIN], |[low, high], &x| [low.min(x.into()), high.max(x.into())])
-            }
-            Err(_) => {
-                write_images(&file, shape, images.bytes())?;
-                [0.0, 255.0]
-            }
+            Ok(pixels) => write_images(&file, shape, pixels).map(|()| [-1.0, 1.0])?,
+            Err(_) => write_images(&file, shape, images.bytes()).map(|()| [0.0, 255.0])?,
         };
         let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
         stored.write(labels)?;
-        write_checksum(&stored, checksum::of_slice(labels))?;
+        write_checksum(&stored, labels)?;
         write_attributes(&file, metadata, value_range)?;
         file.close()
     };
-    write().map_err(hdf5_error("write", path))
+    Ok(write().map_err(failed("write", path))?)
 }
 
 fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T]) -> hdf5_metno::Result<()> {
@@ -117,10 +107,11 @@ fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T
     let chunk = [(CHUNK_BYTES / row_bytes).clamp(1, shape[0]), shape[1], shape[2], shape[3]];
     let stored = file.new_dataset::<T>().chunk(chunk).shape(shape).create(IMAGES)?;
     stored.write(ArrayView4::from_shape(shape, pixels)?)?;
-    write_checksum(&stored, checksum::of_slice(pixels))
+    write_checksum(&stored, pixels)
 }
 
-fn write_checksum(stored: &Hdf5Dataset, checksum: u32) -> hdf5_metno::Result<()> {
+fn write_checksum<T: Element>(stored: &Hdf5Dataset, elements: &[T]) -> hdf5_metno::Result<()> {
+    let checksum = crc32fast::hash(bytemuck::cast_slice(elements));
     stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
 }
 

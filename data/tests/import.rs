@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
-use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Source, Verify, import_idx};
+use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, IMAGES, Metadata, Source, Verify, import_idx};
 
 /// IDX bytes of the given dims and elements.
 fn idx(dims: &[u32], elements: &[u8]) -> Vec<u8> {
@@ -49,9 +49,7 @@ fn plain_and_gzipped_files_give_the_same_dataset() {
     let zipped = import(folder.path(), &gzip(&images()), &gzip(&labels())).unwrap();
     assert_eq!(plain.info().checksums, zipped.info().checksums);
     assert_eq!((plain.sample_shape(), plain.labels()), ([2, 3, 1], &[2, 0, 1, 2][..]));
-    let mut image = [0.0; 6];
-    plain.read(&[2], &mut image, &mut [0]).unwrap();
-    assert_eq!(image, [120.0, 130.0, 140.0, 150.0, 160.0, 170.0].map(|byte: f32| byte / 127.5 - 1.0));
+    assert_eq!(plain.gather(&[2]).unwrap()[IMAGES].bytes(), [120, 130, 140, 150, 160, 170]);
 }
 
 #[test]
@@ -59,6 +57,25 @@ fn a_fourth_dim_is_the_channels() {
     let folder = folder();
     let dataset = import(folder.path(), &idx(&[4, 2, 1, 3], &[7; 24]), &labels()).unwrap();
     assert_eq!(dataset.sample_shape(), [2, 1, 3]);
+}
+
+#[test]
+fn labels_of_any_integer_type_or_one_hot_are_taken() {
+    let folder = folder();
+    let labels = |code: u8, dims: &[u32], elements: &[u8]| {
+        let mut bytes = idx(dims, elements);
+        bytes[2] = code;
+        import(folder.path(), &images(), &bytes).map(|dataset| dataset.labels().to_vec())
+    };
+    assert_eq!(labels(0x09, &[4], &[2, 0, 1, 2]).unwrap(), [2, 0, 1, 2]);
+    assert_eq!(labels(0x0b, &[4, 1], &[0, 2, 0, 0, 0, 1, 0, 2]).unwrap(), [2, 0, 1, 2]);
+    let wide: Vec<u8> = [2i32, 0, 1, 2].iter().flat_map(|label| label.to_be_bytes()).collect();
+    assert_eq!(labels(0x0c, &[4], &wide).unwrap(), [2, 0, 1, 2]);
+    assert_eq!(labels(0x08, &[4, 3], &[0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 1]).unwrap(), [2, 0, 1, 2]);
+    // As in QMNIST, whose first of eight columns is the class.
+    let error = labels(0x08, &[4, 2], &[2, 0, 0, 0, 1, 0, 2, 0]).unwrap_err();
+    assert!(error.contains("row 0 is not one-hot") && error.contains("convert"), "{error}");
+    assert!(labels(0x09, &[4], &[0, 255, 0, 0]).unwrap_err().contains("label -1 at index 1 is out of range"));
 }
 
 #[test]
@@ -98,7 +115,8 @@ fn swapped_and_foreign_files_are_told_by_their_magic() {
     assert!(error.contains(expected), "{error}");
     let error = import(folder.path(), &images(), b"PK\x03\x04 a zip").unwrap_err();
     assert!(
-        error.contains("is no IDX file of labels (00 00 08 01): it starts with the bytes [50, 4b, 03, 04]"),
+        error.contains("is no IDX file of labels (00 00 08 01, or 09, 0b or 0c for wider integers)")
+            && error.contains("it starts with the bytes [50, 4b, 03, 04]"),
         "{error}"
     );
     let floats = [vec![0, 0, 0x0d, 3], images()[4..].to_vec()].concat();

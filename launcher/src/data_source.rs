@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use miette::{Result, miette};
-use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Synthetic, Toy2d, Verify};
+use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, Source, Synthetic, Toy2d, Verify};
 use twinflow_runtime::console::OrReport;
 
 use crate::config::{DataConfig, DataKind};
@@ -22,8 +22,8 @@ pub fn open(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };
             let dataset = Dataset::open(&data.path, verify);
-            let held = dataset.and_then(|dataset| dataset.held_in_memory(DEFAULT_MEMORY_BUDGET));
-            Arc::new(held.map_err(|error| miette!(help = named_by(&data.path), "{error}"))?)
+            let cached = dataset.and_then(|dataset| dataset.cached(DEFAULT_CACHE_BYTES));
+            Arc::new(cached.map_err(|error| miette!(help = named_by(&data.path), "{error}"))?)
         }
     })
 }

@@ -59,16 +59,27 @@ fn bytes_that_fail_their_checksums() {
 fn files_of_another_schema_or_version() {
     let newer = |path: &Path| edit(path, |file| file.attr("schema_version")?.write_scalar(&2u32));
     refused_after(newer, &["has schema version 2", "up to 1", "use a newer program or import again"]);
-    let unnamed = |path: &Path| edit(path, |file| file.delete_attr("schema"));
-    refused_after(unnamed, &["is an HDF5 file but no dataset", "'schema' is missing"]);
     let pixels_alone = |path: &Path| edit(path, |file| file.unlink("labels"));
-    refused_after(pixels_alone, &["labels", "import the dataset again"]);
+    refused_after(pixels_alone, &["there is no 'labels' (the file has: images)", "import it again"]);
 }
 
 #[test]
 fn labels_that_name_no_class() {
     let fewer_classes = |path: &Path| edit(path, |file| file.attr("classes")?.write_scalar(&1u32));
     refused_after(fewer_classes, &["label 1 at index 1 is out of range", "1 classes", "import it again"]);
+}
+
+#[test]
+fn values_that_are_not_finite() {
+    let floats = |path: &Path| {
+        edit(path, |file| {
+            file.unlink("images")?;
+            let mut pixels = [0.5f32; 256];
+            pixels[5 * 16 + 3] = f32::NAN;
+            file.new_dataset::<f32>().shape((16, 4, 4, 1)).create("images")?.write_raw(&pixels)
+        })
+    };
+    refused_after(floats, &["image 5 holds a value that is not finite (NaN)"]);
 }
 
 #[test]

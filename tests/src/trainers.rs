@@ -1,7 +1,7 @@
 //! Training steps for tests and studies.
 
 use twinflow_array::{DType, HostArray, TensorType};
-use twinflow_data::{BatchPlan, Share};
+use twinflow_data::{BatchPlan, Shard};
 use twinflow_methods::MethodsConfig;
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
 use twinflow_nn::Condition;
@@ -31,8 +31,8 @@ pub fn rows(config: &StepConfig, trainer: &Trainer, rank: usize, device: usize) 
     let parts: Vec<usize> = trainer.parts().iter().map(|part| part.size).collect();
     let plan = BatchPlan::new(&parts, config.processes, config.micro_batches, config.devices);
     let plan = plan.expect("the trainer has checked that the batch can be dealt out");
-    let share = |micro_batch| plan.global_positions(Share { rank, micro_batch, device });
-    (0..config.micro_batches).flat_map(share).map(|row| row as u32).collect()
+    let shard = |micro_batch| plan.global_positions(Shard { rank, micro_batch, device });
+    (0..config.micro_batches).flat_map(shard).map(|row| row as u32).collect()
 }
 
 /// A batch of these pixels and labels; the label that follows the classes means none.

@@ -1,5 +1,8 @@
 //! Small datasets in temporary folders.
 
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ use twinflow_compiler::{
     pjrt::{Buffer, Device},
     to_device, to_host,
 };
-use twinflow_data::{BatchPlan, Dataset, Loader, Source};
+use twinflow_data::{BatchPlan, Dataset, IMAGES, LABELS, Loader, Source, to_unit_range};
 use twinflow_models::classifier::{Classifier, ClassifierConfig, ClassifierOutput};
 use twinflow_nn::Params;
 use twinflow_runtime::{console::OrReport, devices::Devices, programs::Nothing};
@@ -137,7 +137,8 @@ fn train(
     let mut state = to_device(&trainer.init(SEED), device).or_report()?;
     for step in 0..trainer.steps() {
         let batch = loader.batch_at(step).or_report()?.swap_remove(0).swap_remove(0);
-        let batch = ClassifierBatch { images: batch.images, labels: batch.labels };
+        let (images, labels) = (to_unit_range(&batch.fields[IMAGES]), batch.fields[LABELS].clone());
+        let batch = ClassifierBatch { images, labels };
         let batch = to_device(&batch, device).or_report()?;
         state = program.call(state, by_ref(&batch)).or_report()?.0;
     }

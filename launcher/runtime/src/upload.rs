@@ -41,7 +41,7 @@ impl Uploader {
 
     fn batch(&self, micro_batches: &[&data::Batch], step: u64) -> Result<Batch<HostArray>> {
         let field = |path: &ParamPath| {
-            let fields = micro_batches.iter().map(|batch| batch.field(path.as_str()));
+            let fields = micro_batches.iter().map(|batch| batch.fields.get(path.as_str()));
             let fields = fields.collect::<Option<Vec<_>>>();
             let missing = || miette!("the model reads a field '{path}' that the dataset does not have");
             stack(&fields.ok_or_else(missing)?).or_report()

@@ -31,7 +31,7 @@ impl ResolvedConfig {
         let data = &mut config.data;
         [data.height, data.width, data.channels] = source.sample_shape();
         data.classes = source.classes();
-        ResolvedConfig { config, image_dtype: DType::F32 }
+        ResolvedConfig { config, image_dtype: source.image_type().dtype }
     }
 
     /// The settings in a checkpoint, which hold the sizes already.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use miette::{Result, miette};
-use twinflow_data::{DEFAULT_MEMORY_BUDGET, Dataset, Source, Verify};
+use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, to_unit_range};
 use twinflow_evaluation::{
     Examined, Gaussian, Judged, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
 };
@@ -81,7 +81,7 @@ pub fn test_file(train: &Path) -> PathBuf {
 
 fn dataset(path: &Path) -> Result<Arc<Dataset>> {
     let dataset = Dataset::open(path, Verify::Yes).or_report()?;
-    Ok(Arc::new(dataset.held_in_memory(DEFAULT_MEMORY_BUDGET).or_report()?))
+    Ok(Arc::new(dataset.cached(DEFAULT_CACHE_BYTES).or_report()?))
 }
 
 fn test_dataset(path: &Path) -> Result<Arc<Dataset>> {
@@ -185,10 +185,9 @@ impl Measure {
 
 /// Images and labels of the given indices.
 fn read(data: &Dataset, indices: &[u64]) -> Result<(Vec<f32>, Vec<i32>)> {
-    let mut images = vec![0.0; indices.len() * data.sample_shape().iter().product::<usize>()];
-    let mut labels = vec![0; indices.len()];
-    data.read(indices, &mut images, &mut labels).or_report()?;
-    Ok((images, labels))
+    let fields = data.gather(indices).or_report()?;
+    let images = to_unit_range(&fields[IMAGES]).as_slice().or_report()?.to_vec();
+    Ok((images, fields[LABELS].as_slice().or_report()?.to_vec()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,244 @@
+//! Looking through a dataset file; what is wrong with its content is collected, so that all is said at once.
+
+use std::path::Path;
+
+use hdf5_metno::{
+    Dataset as Hdf5Dataset, File,
+    types::{TypeDescriptor, VarLenUnicode},
+};
+use twinflow_hdf5::{failed, read_text};
+
+use crate::{
+    Checksums, DataError, IMAGES, LABELS, Metadata, SCHEMA_NAME, SCHEMA_VERSION,
+    images::{Images, image_type},
+    labels::{self, LabelLayout},
+    stored::Stored,
+};
+
+/// Rows of labels read at once: one-hot rows of many classes take much more memory than what is kept of them.
+const LABEL_ROWS: usize = 1 << 14;
+
+/// What a dataset file holds. Whatever else may be missing in files that other programs wrote is an option.
+pub(crate) struct Content {
+    pub metadata: Metadata,
+    pub value_range: Option<[f64; 2]>,
+    pub images: Images,
+    pub labels: Vec<i32>,
+    /// As written in the file.
+    pub checksums: Checksums,
+}
+
+struct Reader<'f> {
+    path: &'f Path,
+    file: &'f File,
+    file_bytes: u64,
+    problems: Vec<DataError>,
+}
+
+impl Content {
+    /// Reads everything but the images' pixels.
+    ///
+    /// # Errors
+    /// [`DataError::Schema`] and [`DataError::SchemaVersion`], under which nothing else has a meaning;
+    /// [`DataError::Hdf5`]; [`DataError::Content`] with all that is wrong.
+    pub fn read(path: &Path, file: &File, file_bytes: u64) -> Result<Self, DataError> {
+        let mut reader = Reader { path, file, file_bytes, problems: Vec::new() };
+        reader.check_schema()?;
+        let value_range = reader.value_range();
+        let (classes, class_names) = (reader.number("classes"), reader.class_names());
+        let name = reader.text("name").or_else(|| Some(path.file_stem()?.to_string_lossy().into_owned()));
+        let source = reader.text("source").unwrap_or_else(|| "unknown".to_owned());
+        let (images, labels) = (reader.images()?, reader.labels()?);
+        if let (Some((images, images_checksum)), Some(labels)) = (images, labels) {
+            let classes = match (classes, class_names.len()) {
+                (Some(classes), _) => classes as usize,
+                (None, 0) => labels.layout.classes(&labels.values),
+                (None, names) => names,
+            };
+            let values = reader.fitting_labels(&labels.values, classes, &class_names, images.ty().shape[0]);
+            if reader.problems.is_empty() {
+                let metadata = Metadata { name: name.unwrap_or_default(), source, classes, class_names };
+                let checksums = Checksums { images: images_checksum, labels: labels.checksum };
+                return Ok(Content { metadata, value_range, images, labels: values, checksums });
+            }
+        }
+        Err(DataError::Content { path: path.to_owned(), problems: reader.problems })
+    }
+}
+
+/// Labels as stored.
+struct StoredLabels {
+    layout: LabelLayout,
+    values: Vec<i64>,
+    checksum: Option<u32>,
+}
+
+impl Reader<'_> {
+    fn check_schema(&mut self) -> Result<(), DataError> {
+        let path = self.path.to_owned();
+        if let Some(found) = self.text("schema").filter(|found| found != SCHEMA_NAME) {
+            return Err(DataError::Schema { path, expected: SCHEMA_NAME, found });
+        }
+        match self.number("schema_version") {
+            Some(found) if found > u64::from(SCHEMA_VERSION) => {
+                Err(DataError::SchemaVersion { path, found, supported: SCHEMA_VERSION })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn images(&mut self) -> Result<Option<(Images, Option<u32>)>, DataError> {
+        let Some(stored) = self.open(IMAGES)? else { return Ok(None) };
+        match image_type(&stored.element, &stored.shape) {
+            Ok(ty) => {
+                let checksum = self.checksum(&stored.dataset)?;
+                Ok(Some((Images::OnDisk { stored, ty }, checksum)))
+            }
+            Err(expected) => {
+                self.refuse(IMAGES, expected, stored.describe());
+                Ok(None)
+            }
+        }
+    }
+
+    fn labels(&mut self) -> Result<Option<StoredLabels>, DataError> {
+        let Some(stored) = self.open(LABELS)? else { return Ok(None) };
+        let is_number = matches!(
+            stored.element,
+            TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Float(_)
+        );
+        let Some(layout) = LabelLayout::of(&stored.shape).filter(|_| is_number) else {
+            let expected = "whole numbers [n], or one-hot [n, classes] (convert: labels.astype('int32').reshape(-1))";
+            self.refuse(LABELS, expected, stored.describe());
+            return Ok(None);
+        };
+        let checksum = self.checksum(&stored.dataset)?;
+        let mut values = Vec::new();
+        for first in (0..stored.shape[0]).step_by(LABEL_ROWS) {
+            let rows = first..stored.shape[0].min(first + LABEL_ROWS);
+            let rows = stored.rows::<f64>(rows).map_err(failed("read labels of", self.path))?;
+            match layout.labels(&rows, first) {
+                Ok(labels) => values.extend(labels),
+                Err(problem) => {
+                    self.problems.push(problem);
+                    return Ok(None);
+                }
+            }
+        }
+        // Damage first: a flipped bit may look like a label that names no class.
+        let as_i32: Vec<i32> = values.iter().map(|label| *label as i32).collect();
+        compare_checksums(self.path, LABELS, checksum, crc32fast::hash(bytemuck::cast_slice(&as_i32)))?;
+        Ok(Some(StoredLabels { layout, values, checksum }))
+    }
+
+    /// Labels as the step takes them, one for each image.
+    fn fitting_labels(&mut self, labels: &[i64], classes: usize, names: &[String], images: usize) -> Vec<i32> {
+        if labels.len() != images {
+            self.problems.push(DataError::CountMismatch { images, labels: labels.len() });
+        }
+        if !names.is_empty() && names.len() != classes {
+            self.problems.push(DataError::ClassNames { names: names.len(), classes });
+        }
+        labels::in_range(labels, classes).map_err(|problem| self.problems.push(problem)).unwrap_or_default()
+    }
+
+    /// A dataset of the file. None, with the problem noted, if there is no such dataset or it is not whole.
+    ///
+    /// # Errors
+    /// [`DataError::Hdf5`] if it is there but cannot be opened.
+    fn open(&mut self, name: &'static str) -> Result<Option<Stored>, DataError> {
+        if !self.file.link_exists(name) {
+            let members = self.file.member_names().unwrap_or_default();
+            self.problems.push(DataError::NoArray { name, members });
+            return Ok(None);
+        }
+        let stored = Stored::open(self.file, name).map_err(failed("open a dataset of", self.path))?;
+        let written = stored.share_written(self.file_bytes);
+        if written < 1.0 {
+            self.problems.push(DataError::Unwritten { name, percent: (written * 100.0) as u32 });
+            return Ok(None);
+        }
+        if !stored.fits(self.file_bytes) {
+            let found = format!("{}, more than a file of {} bytes holds", stored.describe(), self.file_bytes);
+            self.refuse(name, "no more than the file holds", found);
+            return Ok(None);
+        }
+        Ok(Some(stored))
+    }
+
+    fn checksum(&self, dataset: &Hdf5Dataset) -> Result<Option<u32>, DataError> {
+        if !has_attribute(dataset, "checksum") {
+            return Ok(None);
+        }
+        let checksum = dataset.attr("checksum").and_then(|attribute| attribute.read_scalar());
+        Ok(Some(checksum.map_err(failed("read a checksum of", self.path))?))
+    }
+
+    fn refuse(&mut self, object: &'static str, expected: impl Into<String>, found: String) {
+        self.problems.push(DataError::Layout { object, expected: expected.into(), found });
+    }
+
+    /// An attribute; none if it is missing, or if it cannot be read so, which is noted.
+    fn attribute<T>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&File) -> hdf5_metno::Result<T>,
+    ) -> Option<T> {
+        if !has_attribute(self.file, name) {
+            return None;
+        }
+        read(self.file).map_err(|error| self.refuse(name, expected, format!("something else ({error})"))).ok()
+    }
+
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        self.attribute(name, "a string", |file| read_text(file, name))
+    }
+
+    fn number(&mut self, name: &'static str) -> Option<u64> {
+        self.attribute(name, "a whole number", |file| file.attr(name)?.read_scalar::<u64>())
+    }
+
+    /// A JSON list in one string, which libhdf5 guards by a checksum, or an array of strings, as h5py makes of a list.
+    fn class_names(&mut self) -> Vec<String> {
+        let names = self.attribute("class_names", "a list of strings", |file| {
+            let attribute = file.attr("class_names")?;
+            if attribute.ndim() == 1 {
+                return Ok(attribute.read_raw::<VarLenUnicode>()?.iter().map(ToString::to_string).collect());
+            }
+            let text = read_text(file, "class_names")?;
+            serde_json::from_str(&text).map_err(|_| format!("'{text}' is no JSON list of strings").into())
+        });
+        names.unwrap_or_default()
+    }
+
+    fn value_range(&mut self) -> Option<[f64; 2]> {
+        let found = self.attribute("value_range", "two numbers", |file| file.attr("value_range")?.read_raw::<f64>())?;
+        match found[..] {
+            [black, white] if black < white && (white - black).is_finite() => Some([black, white]),
+            _ => {
+                self.refuse("value_range", "two numbers, the first below the second", format!("{found:?}"));
+                None
+            }
+        }
+    }
+}
+
+/// Refuses bytes that are not those written.
+pub(crate) fn compare_checksums(
+    path: &Path,
+    dataset: &'static str,
+    written: Option<u32>,
+    found: u32,
+) -> Result<(), DataError> {
+    match written {
+        Some(expected) if expected != found => {
+            Err(DataError::Checksum { path: path.to_owned(), dataset, expected, found })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_attribute(location: &hdf5_metno::Location, name: &str) -> bool {
+    location.attr_names().is_ok_and(|names| names.iter().any(|known| known == name))
+}
