@@ -18,12 +18,10 @@ use crate::config::{Config, SettingError, named, names};
 #[command(after_help = "First time here? `twinflow-xla doctor` says what is installed, `twinflow-xla train` runs the \
                         quickstart, and `mpirun -n 2 twinflow-xla train` shares it between two processes.")]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a model: flow matching first, then TwinFlow
@@ -103,7 +101,6 @@ impl ConfigArgs {
     }
 }
 
-/// Arguments of `train`.
 #[derive(Debug, Args)]
 pub struct TrainArgs {
     /// The settings of a new run, or changes to those of a resumed one.
@@ -114,7 +111,6 @@ pub struct TrainArgs {
     pub resume: Option<PathBuf>,
 }
 
-/// Arguments of `sample`.
 #[derive(Debug, Args)]
 pub struct SampleArgs {
     /// A checkpoint file, or a folder of them (or a run folder): then the newest valid one
@@ -151,7 +147,6 @@ fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>() -> impl TypedVa
     PossibleValuesParser::new(names::<T>()).try_map(|name| named(&name).ok_or("no such name"))
 }
 
-/// The weights in a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Weights {
     /// The moving average kept for sampling
@@ -173,7 +168,6 @@ impl Weights {
     }
 }
 
-/// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
     /// A checkpoint file, or a folder of them (or a run folder): then the newest valid one
@@ -209,7 +203,6 @@ pub struct EvalArgs {
     pub set: Vec<String>,
 }
 
-/// `data` subcommands.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Convert a dataset to HDF5
@@ -225,7 +218,6 @@ pub enum DataCommand {
     },
 }
 
-/// Arguments of `data import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// Format of the source files
@@ -266,7 +258,6 @@ pub enum DebianDataset {
     FashionMnist,
 }
 
-/// `checkpoint` subcommands.
 #[derive(Debug, Subcommand)]
 pub enum CheckpointCommand {
     /// List a checkpoint's step, parameters and shapes
@@ -283,7 +274,6 @@ pub enum CheckpointCommand {
     Export(ExportArgs),
 }
 
-/// Arguments of `checkpoint export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// A checkpoint file, or a folder of them: then the newest valid one
@@ -296,7 +286,6 @@ pub struct ExportArgs {
     pub weights: Weights,
 }
 
-/// Arguments of `graph`.
 #[derive(Debug, Args)]
 pub struct GraphArgs {
     /// The settings whose programs to show.
@@ -329,7 +318,6 @@ pub enum GraphFormat {
     Program,
 }
 
-/// Arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// The settings to check against.

@@ -9,7 +9,6 @@ use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
 use crate::pictures::{Picture, PictureError, grid, points, to_bytes};
 
-/// Kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleFormat {
     /// A picture.

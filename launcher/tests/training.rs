@@ -105,6 +105,26 @@ fn a_run_leaves_events_and_a_report_that_can_be_made_again() {
 }
 
 #[test]
+fn pictures_of_many_classes_show_some_and_say_so() {
+    let place = Place::new();
+    let shape = "--set data.height=4 --set data.width=4 --set data.channels=1 --set data.classes=100";
+    let trained = place.train("r", &format!("--set data.kind=synthetic {shape} --set train.steps=2")).ok();
+    trained.told(&["one-step.png (64 of 100 classes, spread evenly)"]);
+    let height = |file: &str| image::open(place.path(file)).unwrap().height();
+    assert_eq!(
+        height("r/samples/one-step.png"),
+        64 * (2 * 4 + 2) + 2,
+        "a row of enlarged pictures for each of 64 classes"
+    );
+    let report = std::fs::read_to_string(place.path("r/report.html")).unwrap();
+    assert!(report.contains("64 of 100 classes, spread evenly"));
+    let picture = place.run("sample --checkpoint r --count 1 --out some.png").ok();
+    assert!(picture.out.contains("64 samples, 1 per label (64 of 100 classes, spread evenly"), "{}", picture.out);
+    let arrays = place.run("sample --checkpoint r --count 1 --out all.h5").ok();
+    assert!(arrays.out.contains("100 samples, 1 per label") && !arrays.out.contains("64"), "{}", arrays.out);
+}
+
+#[test]
 fn shells_get_their_completions() {
     let place = Place::new();
     for (shell, part) in

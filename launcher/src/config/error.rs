@@ -10,7 +10,6 @@ use super::source::Source;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{problem}")]
 pub struct SettingError {
-    /// What is wrong.
     pub problem: Box<Problem>,
     #[help]
     help: Option<String>,
@@ -23,58 +22,29 @@ pub struct SettingError {
 /// What is wrong with the settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Problem {
-    /// The file cannot be read.
     #[error("cannot read the config file {path}: {reason}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// What the system said.
-        reason: String,
-    },
-    /// The text is not TOML.
+    Unreadable { path: String, reason: String },
     #[error("not valid TOML: {reason}")]
-    Syntax {
-        /// What the parser said.
-        reason: String,
-    },
+    Syntax { reason: String },
     /// `--set` without `section.key=value`.
     #[error("--set wants SECTION.KEY=VALUE, not '{text}'")]
-    Assignment {
-        /// The argument.
-        text: String,
-    },
+    Assignment { text: String },
     /// A key that no section has.
     #[error("unknown key '{key}'")]
     UnknownKey {
-        /// Full key, `section.key`.
         key: String,
         /// The keys that exist there.
         known: Vec<String>,
     },
     /// A value of another type or out of range.
     #[error("{key} is {found}, but must be {allowed}")]
-    WrongValue {
-        /// Full key, `section.key`.
-        key: String,
-        /// The value found.
-        found: String,
-        /// What may stand there.
-        allowed: String,
-    },
+    WrongValue { key: String, found: String, allowed: String },
     /// A value that its own section refuses; the reason names the key.
     #[error("{reason}")]
-    Unfit {
-        /// Why, and which keys.
-        reason: String,
-    },
+    Unfit { reason: String },
     /// A value that fits its type but makes no sense.
     #[error("{key}: {reason}")]
-    Refused {
-        /// Full key or section.
-        key: String,
-        /// Why.
-        reason: String,
-    },
+    Refused { key: String, reason: String },
 }
 
 impl Problem {

@@ -34,23 +34,15 @@ const QUICKSTART: &str = include_str!("../../../configs/quickstart.toml");
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where the run lives and its seed.
     pub run: RunConfig,
-    /// The accelerator.
     pub device: DeviceConfig,
-    /// The dataset.
     pub data: DataConfig,
-    /// The network.
     pub model: ModelConfig,
     /// The flow-matching phase, which comes first.
     pub flow: FlowConfig,
-    /// The TwinFlow phase.
     pub twinflow: TwinFlowConfig,
-    /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// How long and with what batches.
     pub train: TrainConfig,
-    /// How samples are made.
     pub sample: SampleConfig,
     /// Where the settings were written, for messages about them.
     #[serde(skip)]

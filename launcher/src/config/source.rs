@@ -9,7 +9,6 @@ use toml::de::{DeTable, DeValue};
 pub struct Source {
     /// File path, or `--set`.
     pub name: String,
-    /// The whole text.
     pub text: String,
     kind: Kind,
 }
@@ -24,14 +23,11 @@ enum Kind {
 /// Byte ranges of a setting in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The key.
     pub key: Range<usize>,
-    /// The value.
     pub value: Range<usize>,
 }
 
 impl Source {
-    /// A TOML text.
     pub fn toml(name: impl Into<String>, text: impl Into<String>) -> Self {
         Source { name: name.into(), text: text.into(), kind: Kind::Toml }
     }

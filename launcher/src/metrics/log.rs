@@ -67,7 +67,6 @@ impl MetricsLog {
         self.file.write_all(line.as_bytes()).map_err(fail)
     }
 
-    /// The curves of all steps in the file.
     pub fn history(&self) -> &History {
         &self.history
     }

@@ -118,6 +118,7 @@ impl Chart {
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
+            .y_labels(6)
             .x_desc("step")
             .x_label_formatter(&|x| number(*x))
             .y_label_formatter(&|y| number(*y))
@@ -129,12 +130,15 @@ impl Chart {
             let line = chart.draw_series(LineSeries::new(curve.points.iter().copied(), color.stroke_width(2)))?;
             line.label(&curve.name).legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
+        // A curve that is alone is told by the title.
+        if self.curves.len() > 1 {
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::LowerLeft)
+                .background_style(WHITE.mix(0.8))
+                .border_style(BLACK.mix(0.3))
+                .draw()?;
+        }
         canvas.present()?;
         Ok(())
     }
@@ -154,7 +158,8 @@ mod tests {
     use super::*;
 
     fn chart(axis: Axis, points: Vec<(f64, f64)>) -> Chart {
-        let curves = vec![Curve { name: "a < b".into(), points }];
+        let curves =
+            vec![Curve { name: "a < b".into(), points }, Curve { name: "short".into(), points: vec![(1.0, 3.0)] }];
         Chart { title: "loss & terms".into(), axis, curves, phases: vec![25.0] }
     }
 
@@ -176,14 +181,16 @@ mod tests {
         assert_eq!(places.len(), 49);
         assert!(places.iter().all(|(x, y)| (0.0..640.0).contains(x) && (0.0..280.0).contains(y)), "{places:?}");
         assert!(places[0].1 > places[4].1, "1 lies below 10,000");
-        assert!(chart(Axis::Logarithmic, vec![(1.0, 0.0)]).to_svg().unwrap().is_none());
+        let nothing = Curve { name: "zero".into(), points: vec![(1.0, 0.0)] };
+        assert!(Chart { curves: vec![nothing], ..chart(Axis::Logarithmic, Vec::new()) }.to_svg().unwrap().is_none());
     }
 
     #[test]
     fn constant_curves_have_an_axis_too() {
         for (axis, value) in [(Axis::Linear, 0.0), (Axis::Linear, 3.0), (Axis::Linear, -3.0), (Axis::Logarithmic, 3.0)]
         {
-            let svg = chart(axis, vec![(1.0, value), (2.0, value)]).to_svg().unwrap().unwrap();
+            let curves = vec![Curve { name: "constant".into(), points: vec![(1.0, value), (2.0, value)] }];
+            let svg = Chart { curves, ..chart(axis, Vec::new()) }.to_svg().unwrap().unwrap();
             assert!(places(&svg).len() == 2 && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
     }

@@ -84,7 +84,6 @@ pub fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..shown).map(move |i| if shown == count { i } else { i * (count - 1) / (shown - 1).max(1) })
 }
 
-/// The classes that a picture of samples shows.
 pub fn shown_classes(classes: usize) -> Vec<i32> {
     spread(classes, MOST_CLASSES).map(|class| class as i32).collect()
 }

@@ -19,12 +19,9 @@ use crate::{
 pub const MOST_PICTURES: usize = 12;
 
 pub struct Material {
-    /// The run folder's name.
     pub name: String,
-    /// config.toml
     pub config: String,
     pub steps: Steps,
-    /// environment.jsonl
     pub environments: Vec<Environment>,
     /// Names and PNGs of samples, in the order of time.
     pub pictures: Vec<(String, Vec<u8>)>,

@@ -30,7 +30,6 @@ th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px soli
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 ";
 
-/// The whole page.
 ///
 /// # Errors
 /// A chart that cannot be drawn.

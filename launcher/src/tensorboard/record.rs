@@ -55,7 +55,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");
         let whole = [frame(b"first"), frame(b""), frame(b"third")].concat();
-        std::fs::write(&path, &[&whole[..], &whole[..7]].concat()).unwrap();
+        std::fs::write(&path, [&whole[..], &whole[..7]].concat()).unwrap();
         let found = heads(&path, 3).unwrap().collect::<Vec<_>>();
         assert_eq!(found, [&b"fir"[..], b"", b"thi"]);
     }

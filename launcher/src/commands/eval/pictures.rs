@@ -50,7 +50,6 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     finish(args, &report)
 }
 
-/// The files that an evaluation reads.
 struct Files {
     train: PathBuf,
     test: PathBuf,

@@ -13,15 +13,12 @@ use crate::metrics::StepMetrics;
 
 /// Saves every `every` steps and at the end, then deletes what is not to be kept.
 pub struct SaveCheckpoints {
-    /// checkpoints/
     pub folder: PathBuf,
     /// Steps between checkpoints; 0: only at the end.
     pub every: u64,
-    /// What to keep.
     pub retention: Retention,
     /// The run's resolved config, TOML.
     pub config: String,
-    /// Number of ranks.
     pub world_size: usize,
 }
 

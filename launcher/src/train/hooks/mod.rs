@@ -23,7 +23,6 @@ pub use tensorboard::WriteEvents;
 
 /// What a hook sees of a step.
 pub struct StepInfo<'a> {
-    /// What the step showed.
     pub metrics: &'a StepMetrics,
     /// The curves of the run up to it.
     pub history: &'a History,

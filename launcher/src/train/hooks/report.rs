@@ -9,7 +9,6 @@ use crate::report;
 
 /// Writes report.html when the run ends. It comes after all others, whose files it shows.
 pub struct WriteReport {
-    /// The run folder.
     pub run: PathBuf,
 }
 

@@ -16,19 +16,14 @@ use crate::{
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
-    /// samples/
     pub folder: PathBuf,
     /// Steps between pictures; 0: only at the end.
     pub every: u64,
     /// Which of the parameters are trained.
     pub trainer: &'a Trainer,
-    /// The network.
     pub model: &'a Model,
-    /// Where to compute.
     pub devices: &'a Devices,
-    /// How to sample.
     pub config: SampleConfig,
-    /// Number of classes.
     pub classes: usize,
     /// Compiled when first needed.
     pub sampler: Option<Sampler>,
