@@ -5,15 +5,14 @@ mod commands;
 mod config;
 mod data_source;
 mod environment;
+mod hooks;
 mod logging;
 mod metrics;
 mod pictures;
 mod report;
 mod run_folder;
-mod sample;
 mod sample_file;
 mod stderr_filter;
-mod tensorboard;
 mod train;
 
 use std::process::ExitCode;
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
     }
     let done = match &command {
         Command::Train(args) => return train::train(args),
-        Command::Sample(args) => sample::sample(args),
+        Command::Sample(args) => commands::sample(args),
         Command::Eval(args) => commands::eval(args),
         Command::Data(command) => commands::data(command),
         Command::Checkpoint(command) => commands::checkpoint(command),

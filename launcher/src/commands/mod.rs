@@ -1,4 +1,4 @@
-//! The subcommands that do not train or sample.
+//! The subcommands that do not train.
 
 mod checkpoint;
 mod completions;
@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod graph;
 mod report;
+mod sample;
 
 pub use checkpoint::{checkpoint, open as open_checkpoint};
 pub use completions::completions;
@@ -15,6 +16,7 @@ pub use doctor::doctor;
 pub use eval::eval;
 pub use graph::graph;
 pub use report::report;
+pub use sample::sample;
 
 use std::{
     fmt::Display,

@@ -1,7 +1,6 @@
 //! `train`: sets a run up on all ranks, and moves it on step by step.
 
 pub mod grace;
-mod hooks;
 mod observers;
 mod progress;
 mod resume;
@@ -12,7 +11,6 @@ mod stop;
 
 use std::process::ExitCode;
 
-use hooks::Ending;
 use miette::Result;
 use stop::StopRequest;
 use twinflow_runtime::{
@@ -20,7 +18,7 @@ use twinflow_runtime::{
     world::{World, mpi_library},
 };
 
-use crate::{cli::TrainArgs, logging};
+use crate::{cli::TrainArgs, hooks::Ending, logging};
 
 /// Exit code of a run that was stopped before its end (BSD's EX_TEMPFAIL): a job script queues it again.
 const STOPPED_CODE: i32 = 75;

@@ -6,18 +6,12 @@ use miette::Result;
 use twinflow_checkpoints::Retention;
 use twinflow_runtime::{engine::Engine, world::World};
 
-use super::{
-    grace,
-    hooks::{DrawCurves, DrawSamples, Ending, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
-    progress::Progress,
-    run::NotFinite,
-    skipped::Skipped,
-};
+use super::{grace, progress::Progress, run::NotFinite, skipped::Skipped};
 use crate::{
     config::{NonFinite, ResolvedConfig, TrainConfig},
+    hooks::{DrawCurves, DrawSamples, Ending, EventFile, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
     metrics::{MetricsLog, StepMetrics},
     run_folder::RunFolder,
-    tensorboard::EventFile,
 };
 
 pub struct Observers<'a> {

@@ -15,13 +15,14 @@ use twinflow_runtime::{
 };
 use twinflow_training::{Metrics, Trainer};
 
-use super::{
+use super::{observers::Observers, setup::Setup, stop::StopRequest};
+use crate::{
+    config::TrainConfig,
     hooks::{DrawSamples, Ending, is_due},
-    observers::Observers,
-    setup::Setup,
-    stop::StopRequest,
+    metrics::StepMetrics,
+    pictures::classes_note,
+    stderr_filter::StderrFilter,
 };
-use crate::{config::TrainConfig, metrics::StepMetrics, pictures::classes_note, stderr_filter::StderrFilter};
 
 /// Batches made ahead by the background thread.
 const PREFETCH: usize = 2;

@@ -18,9 +18,8 @@ use twinflow_runtime::{
 
 use crate::{
     cli::EvalArgs,
-    commands::{open_checkpoint, print_line},
+    commands::{open_checkpoint, print_line, sample::weights},
     config::{Config, ResolvedConfig},
-    sample::weights,
 };
 
 /// What is evaluated.

@@ -1,9 +1,14 @@
 //! Writes TensorBoard's scalars and pictures.
 
+mod event;
+mod file;
+mod record;
+
 use miette::Result;
 
+pub use self::file::EventFile;
+
 use super::{Hook, StepInfo};
-use crate::tensorboard::EventFile;
 
 /// Adds every step, and the pictures that hooks before this one drew of its samples.
 pub struct WriteEvents(pub EventFile);

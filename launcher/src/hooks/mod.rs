@@ -2,9 +2,9 @@
 
 mod checkpoints;
 mod curves;
+mod events;
 mod report;
 mod samples;
-mod tensorboard;
 
 use miette::Result;
 use twinflow_compiler::pjrt::Buffer;
@@ -17,9 +17,9 @@ use crate::{
 
 pub use checkpoints::SaveCheckpoints;
 pub use curves::DrawCurves;
+pub use events::{EventFile, WriteEvents};
 pub use report::WriteReport;
 pub use samples::DrawSamples;
-pub use tensorboard::WriteEvents;
 
 /// What a hook sees of a step.
 pub struct StepInfo<'a> {

@@ -8,9 +8,9 @@ use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::Params;
 use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};
 
+use super::{open_checkpoint, print_line};
 use crate::{
     cli::{SampleArgs, Weights},
-    commands::{open_checkpoint, print_line},
     config::{Config, ResolvedConfig},
     pictures::{classes_note, shown_classes},
     sample_file::{SampleFormat, make_parent, picture, write_hdf5},

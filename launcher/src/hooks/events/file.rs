@@ -1,8 +1,5 @@
 //! TensorBoard's event files: scalars and pictures over steps.
 
-mod event;
-mod record;
-
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -12,7 +9,10 @@ use std::{
 
 use prost::Message;
 
-use self::event::{Event, What};
+use super::{
+    event::{Event, What},
+    record,
+};
 use crate::{
     metrics::StepMetrics,
     pictures::Picture,
@@ -124,7 +124,7 @@ fn last_time(folder: &Path) -> io::Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{event::Shown, *};
+    use super::{super::event::Shown, *};
 
     fn events(path: &Path) -> Vec<Event> {
         let records = record::heads(path, usize::MAX).unwrap();
