@@ -8,7 +8,7 @@ use std::{path::Path, time::Instant};
 use miette::Result;
 use serde_json::json;
 use twinflow_array::{TensorType, Tree};
-use twinflow_compiler::{Program, TraceError, Traced};
+use twinflow_compiler::{Program, TraceError, Traced, stablehlo::Products};
 use twinflow_graphs::step::{Phase, Trainer};
 
 use self::needs::Needs;
@@ -53,30 +53,34 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     let trainer = config.trainer(1)?;
     let names = args.program.map_or(ALL.to_vec(), |name| vec![name]);
     match &args.target {
-        None => names.into_iter().try_for_each(|name| show(args, name, &listing(&trainer, &config, name).said()?)),
+        None => names
+            .into_iter()
+            .try_for_each(|name| show(args, name, &listing(&trainer, &config, name, Products::default()).said()?)),
         Some(target) => tell_needs(&trainer, &config, &names, &Target::open(target, &config.device)?, args.json),
     }
 }
 
-fn listing(trainer: &Trainer, config: &Config, name: ProgramName) -> Result<Listing, TraceError> {
+fn listing(trainer: &Trainer, config: &Config, name: ProgramName, products: Products) -> Result<Listing, TraceError> {
     let on_all = config.device.devices;
     Ok(match name {
-        ProgramName::FlowStep => list(&programs::step(trainer, Phase::FlowMatching)?, on_all),
-        ProgramName::BeginTwinflow => list(&programs::begin_twinflow(trainer)?, on_all),
-        ProgramName::TwinflowStep => list(&programs::step(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Gradients => list(&programs::gradients(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Update => list(&programs::update(trainer, Phase::TwinFlow)?, on_all),
-        ProgramName::Sample => list(&programs::sample(trainer, &config.sample, chunk_size(config.data.shape()))?, 1),
+        ProgramName::FlowStep => list(&programs::step(trainer, Phase::FlowMatching)?, products, on_all),
+        ProgramName::BeginTwinflow => list(&programs::begin_twinflow(trainer)?, products, on_all),
+        ProgramName::TwinflowStep => list(&programs::step(trainer, Phase::TwinFlow)?, products, on_all),
+        ProgramName::Gradients => list(&programs::gradients(trainer, Phase::TwinFlow)?, products, on_all),
+        ProgramName::Update => list(&programs::update(trainer, Phase::TwinFlow)?, products, on_all),
+        ProgramName::Sample => {
+            list(&programs::sample(trainer, &config.sample, chunk_size(config.data.shape()))?, products, 1)
+        }
     })
 }
 
-fn list<D, K, O>(traced: &Traced<D, K, O>, replicas: usize) -> Listing
+fn list<D, K, O>(traced: &Traced<D, K, O>, products: Products, replicas: usize) -> Listing
 where
     D: Tree<Leaf = TensorType>,
     K: Tree<Leaf = TensorType>,
     O: Tree<Leaf = TensorType>,
 {
-    Listing { program: traced.program().clone(), stablehlo: traced.stablehlo(true), replicas }
+    Listing { program: traced.program().clone(), stablehlo: traced.stablehlo(products), replicas }
 }
 
 fn show(args: &GraphArgs, name: ProgramName, listing: &Listing) -> Result<()> {
@@ -105,7 +109,7 @@ fn tell_needs(trainer: &Trainer, config: &Config, names: &[ProgramName], target:
         print_line(table::head(target))?;
     }
     for &name in names {
-        let listing = listing(trainer, config, name).said()?;
+        let listing = listing(trainer, config, name, target.products()).said()?;
         let started = Instant::now();
         let memory = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
         let seconds = started.elapsed().as_secs_f64();

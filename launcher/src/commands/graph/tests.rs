@@ -41,7 +41,7 @@ fn check_plans(mut config: Config, names: &[ProgramName]) {
     let trainer = config.trainer(1).unwrap();
     let target = Target::open("h200", &config.device).unwrap_or_else(|error| panic!("{error}"));
     for &name in names {
-        let Listing { program, stablehlo, replicas } = listing(&trainer, &config, name).unwrap();
+        let Listing { program, stablehlo, replicas } = listing(&trainer, &config, name, target.products()).unwrap();
         // Kernels of Triton take half of the time.
         let options = target.compile_options(replicas).with_override("xla_gpu_enable_triton_gemm", false);
         let memory = target.compile(&stablehlo, &options).unwrap_or_else(|error| panic!("{name:?}: {error}"));
