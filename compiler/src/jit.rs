@@ -8,7 +8,7 @@ use crate::{
     error::TraceError,
     passes::simplify,
     program::Program,
-    stablehlo,
+    stablehlo::{self, Products},
     trace::{Tensor, Trace, trace},
 };
 
@@ -95,9 +95,9 @@ where
         &self.outputs
     }
 
-    /// The StableHLO module; `locations` adds each operation's module path.
-    pub fn stablehlo(&self, locations: bool) -> String {
-        stablehlo::lower(&self.program, &self.name, locations)
+    /// The StableHLO module with locations.
+    pub fn stablehlo(&self, products: Products) -> String {
+        stablehlo::lower(&self.program, &self.name, products, true)
     }
 
     /// Compiles for the client's devices.
@@ -119,7 +119,7 @@ where
         cache: &Cache,
     ) -> Result<Jit<D, K, O>, JitError> {
         let source = |source| JitError::Pjrt { function: self.name.clone(), source };
-        let executable = cache.compile(client, &self.stablehlo(true), options).map_err(source)?;
+        let executable = cache.compile(client, &self.stablehlo(Products::of(client)), options).map_err(source)?;
         Ok(Jit { traced: self, executable })
     }
 }

@@ -3,7 +3,12 @@
 use std::sync::OnceLock;
 
 use twinflow_array::HostArray;
-use twinflow_compiler::{Program, interpreter::interpret, passes, stablehlo};
+use twinflow_compiler::{
+    Program,
+    interpreter::interpret,
+    passes,
+    stablehlo::{self, Products},
+};
 use twinflow_pjrt::{Arg, Buffer, Client, ClientOptions, CompileOptions, Platform, Plugin};
 
 use crate::Tolerance;
@@ -41,7 +46,7 @@ pub fn quick() -> CompileOptions {
 
 /// The StableHLO of the program after all passes.
 pub fn stablehlo(program: &Program) -> String {
-    stablehlo::lower(&passes::simplify(program.clone()), "main", false)
+    stablehlo::lower(&passes::simplify(program.clone()), "main", Products::default(), false)
 }
 
 /// The program's outputs by XLA.
@@ -59,9 +64,16 @@ pub fn run(program: &Program, inputs: &[HostArray]) -> Vec<HostArray> {
 /// If it does not compile or run; the message holds the StableHLO.
 #[track_caller]
 pub fn run_replicas(program: &Program, inputs: &[Vec<HostArray>]) -> Vec<Vec<HostArray>> {
-    let text = stablehlo(program);
-    let options = CompileOptions { replicas: inputs.len(), ..quick() };
-    let result = client().compile(&text, &options).and_then(|executable| {
+    run_text(&stablehlo(program), &CompileOptions { replicas: inputs.len(), ..quick() }, inputs)
+}
+
+/// The outputs `[replica][output]` of a StableHLO module.
+///
+/// # Panics
+/// If it does not compile or run; the message holds the StableHLO.
+#[track_caller]
+pub fn run_text(text: &str, options: &CompileOptions, inputs: &[Vec<HostArray>]) -> Vec<Vec<HostArray>> {
+    let result = client().compile(text, options).and_then(|executable| {
         let upload = |(replica, arrays): (usize, &Vec<HostArray>)| -> Result<Vec<Buffer>, _> {
             arrays.iter().map(|array| Buffer::from_host(&client().devices()[replica], array)).collect()
         };

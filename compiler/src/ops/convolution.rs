@@ -8,7 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
-    stablehlo::{Block, Value},
+    stablehlo::{Block, Value, signature},
     trace::Tensor,
 };
 
@@ -211,8 +211,6 @@ impl Primitive<2> for Convolution {
 
     fn lower(&self, [x, w]: [Value; 2], ty: &TensorType, block: &mut Block) -> Value {
         let ConvConfig { strides, padding, lhs_dilation, rhs_dilation, groups } = &self.config;
-        let compute = self.compute.unwrap_or(x.ty.dtype);
-        let [x, w] = [block.convert(&x, compute), block.convert(&w, compute)];
         let spatial: Vec<String> = (0..self.spatial()).map(|i| i.to_string()).collect();
         let spatial = spatial.join(", ");
         let padding: Vec<[i64; 2]> = padding.iter().map(|&(low, high)| [low, high]).collect();
@@ -221,8 +219,10 @@ impl Primitive<2> for Convolution {
              pad = {padding:?}, lhs_dilate = {lhs_dilation:?}, rhs_dilate = {rhs_dilation:?}}} \
              {{batch_group_count = 1 : i64, feature_group_count = {groups} : i64}}"
         );
-        let text = format!("stablehlo.convolution({}, {}){attributes}", x.name, w.name);
-        block.emit(&format!("{text} : ({}, {}) -> {}", x.ty.mlir(), w.ty.mlir(), ty.mlir()), ty)
+        block.product([x, w], self.compute, ty, |[x, w], ty, block| {
+            let types = signature(&[&x, &w], std::slice::from_ref(ty));
+            block.emit(&format!("stablehlo.convolution({}, {}){attributes} : {types}", x.name, w.name), ty)
+        })
     }
 
     fn vjp<'t>(&self, [x, w]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {

@@ -83,44 +83,56 @@ fn product(dims: &DotDims, a: &Value, b: &Value, ty: &TensorType, block: &mut Bl
 /// transposes first.
 fn product_over_rows(dims: &DotDims, a: &Value, b: &Value, ty: &TensorType, block: &mut Block) -> Value {
     let (left, right) = (dims.lhs_contract[0], dims.rhs_contract[0]);
-    let (Some(a), Some(b)) = (halved(a, left, block), halved(b, right, block)) else {
-        return product(dims, a, b, ty, block);
-    };
+    let Some(factor) = factor(a.ty.shape[left]) else { return product(dims, a, b, ty, block) };
+    let (a, b) = (parted(a, left, factor, block), parted(b, right, factor, block));
     let lhs_contract = vec![left, left + 1];
     let rhs_contract = vec![right, right + 1];
     product(&DotDims { lhs_contract, rhs_contract, ..dims.clone() }, &a, &b, ty, block)
 }
 
-/// The transpose of a matrix, by way of three dims: XLA turns a plain one back into a product with the operands swapped.
-fn transpose_copied(x: &Value, block: &mut Block) -> Value {
-    let turned = x.ty.with_shape([x.ty.shape[1], x.ty.shape[0]]);
-    let Some(halves) = halved(x, 0, block) else {
-        return block.call("stablehlo.transpose", &[x], ", dims = [1, 0]", &turned);
-    };
-    let [first, second, columns] = [0, 1, 2].map(|dim| halves.ty.shape[dim]);
-    let ty = x.ty.with_shape([columns, first, second]);
-    let copied = block.call("stablehlo.transpose", &[&halves], ", dims = [2, 0, 1]", &ty);
-    block.call("stablehlo.reshape", &[&copied], "", &turned)
+/// The transpose of a matrix, by way of three dims, `dim` parted by `factor`: XLA turns a plain one back into a product
+/// with the operands swapped, and has no bf16 kernel for some of these.
+fn transpose_copied(x: &Value, (dim, factor): (usize, usize), block: &mut Block) -> Value {
+    let parts = parted(x, dim, factor, block);
+    let order = if dim == 0 { [2, 0, 1] } else { [1, 2, 0] };
+    let ty = x.ty.with_shape(order.map(|dim| parts.ty.shape[dim]));
+    let copied = block.call("stablehlo.transpose", &[&parts], &format!(", dims = {order:?}"), &ty);
+    block.call("stablehlo.reshape", &[&copied], "", &x.ty.with_shape([x.ty.shape[1], x.ty.shape[0]]))
 }
 
-/// The value with one dim parted into two factors; none for a prime.
-fn halved(x: &Value, dim: usize, block: &mut Block) -> Option<Value> {
-    let size = x.ty.shape[dim];
-    let factor = (2..=size.isqrt()).rev().find(|&factor| size.is_multiple_of(factor))?;
+/// The value with one dim parted in two, of which the first has size `factor`.
+fn parted(x: &Value, dim: usize, factor: usize, block: &mut Block) -> Value {
     let mut shape = x.ty.shape.to_vec();
-    shape.splice(dim..=dim, [factor, size / factor]);
-    Some(block.call("stablehlo.reshape", &[x], "", &x.ty.with_shape(shape)))
+    shape.splice(dim..=dim, [factor, shape[dim] / factor]);
+    block.call("stablehlo.reshape", &[x], "", &x.ty.with_shape(shape))
+}
+
+/// The largest factor up to the root; none for a prime.
+fn factor(size: usize) -> Option<usize> {
+    (2..=size.isqrt()).rev().find(|&factor| size.is_multiple_of(factor))
 }
 
 impl DotGeneral {
-    /// A product in bf16 over the rows of both operands, as the gradients of weights are.
-    fn sums_rows_in_bf16(&self, a: &TensorType, b: &TensorType) -> bool {
+    /// Over the rows of both operands, as the gradients of weights are.
+    fn sums_rows(&self, a: &TensorType, b: &TensorType) -> bool {
         let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;
         let rows = |ty: &TensorType, contract: &[usize], batch: &[usize]| {
             contract == [batch.len()] && batch.iter().copied().eq(0..batch.len()) && ty.shape.rank() == batch.len() + 2
         };
-        let over_rows = rows(a, lhs_contract, lhs_batch) && rows(b, rhs_contract, rhs_batch);
-        over_rows && self.compute == Some(DType::BF16)
+        rows(a, lhs_contract, lhs_batch) && rows(b, rhs_contract, rhs_batch)
+    }
+
+    /// [`product_over_rows`], with the smaller operand as the one that is transposed, and if need be the result.
+    fn lower_over_rows(&self, a: &Value, b: &Value, ty: &TensorType, block: &mut Block) -> Value {
+        let swapped = ty.with_shape(ty.shape.iter().rev().copied().collect::<Vec<_>>());
+        let parting = swapped.shape.iter().enumerate().find_map(|(dim, &size)| Some((dim, factor(size)?)));
+        match parting {
+            Some(parting) if self.dims.lhs_batch.is_empty() && a.ty.shape.elements() > b.ty.shape.elements() => {
+                let y = product_over_rows(&self.dims, b, a, &swapped, block);
+                transpose_copied(&y, parting, block)
+            }
+            _ => product_over_rows(&self.dims, a, b, ty, block),
+        }
     }
 
     /// A product of the same kind, whatever policy is in effect where a derivative is taken.
@@ -193,19 +205,12 @@ impl Primitive<2> for DotGeneral {
     }
 
     fn lower(&self, [a, b]: [Value; 2], ty: &TensorType, block: &mut Block) -> Value {
-        let dims = &self.dims;
-        let compute = self.compute.unwrap_or(a.ty.dtype);
-        let [a, b] = [block.convert(&a, compute), block.convert(&b, compute)];
-        if !self.sums_rows_in_bf16(&a.ty, &b.ty) {
-            return product(dims, &a, &b, ty, block);
-        }
-        // What is transposed is the smaller operand, and if need be the result.
-        if dims.lhs_batch.is_empty() && a.ty.shape.elements() > b.ty.shape.elements() {
-            let swapped = ty.with_shape([ty.shape[1], ty.shape[0]]);
-            let y = product_over_rows(dims, &b, &a, &swapped, block);
-            return transpose_copied(&y, block);
-        }
-        product_over_rows(dims, &a, &b, ty, block)
+        block.product([a, b], self.compute, ty, |[a, b], ty, block| {
+            match a.ty.dtype == DType::BF16 && self.sums_rows(&a.ty, &b.ty) {
+                true => self.lower_over_rows(&a, &b, ty, block),
+                false => product(&self.dims, &a, &b, ty, block),
+            }
+        })
     }
 
     fn vjp<'t>(&self, [a, b]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {

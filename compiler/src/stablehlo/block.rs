@@ -4,6 +4,7 @@ use std::{fmt::Write, mem::replace, sync::Arc};
 
 use twinflow_array::{DType, HostArray, TensorType};
 
+use super::Products;
 use crate::program::Instruction;
 
 /// An SSA value of the function being written.
@@ -21,6 +22,7 @@ pub struct Block {
     text: String,
     indent: usize,
     next: usize,
+    products: Products,
     locations: bool,
     scope: Arc<str>,
     location: String,
@@ -43,9 +45,14 @@ impl Block {
         self.text
     }
 
-    /// A block that writes where each operation comes from, which profiles show.
-    pub fn with_locations() -> Self {
-        Block { locations: true, ..Block::default() }
+    /// An empty block, with products written so; `locations` has each operation followed by where it comes from.
+    pub fn new(products: Products, locations: bool) -> Self {
+        Block { products, locations, ..Block::default() }
+    }
+
+    /// How products are written.
+    pub fn products(&self) -> Products {
+        self.products
     }
 
     /// Writes one instruction by `f`: every operation of it, but those of its bodies' instructions, is at

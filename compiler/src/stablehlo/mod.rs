@@ -2,6 +2,8 @@
 
 mod block;
 mod module;
+mod products;
 
 pub use block::{Block, Value, signature};
 pub use module::{lower, lower_body};
+pub use products::Products;

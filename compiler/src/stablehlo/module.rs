@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use twinflow_array::TensorType;
 
-use super::{Block, Value};
+use super::{Block, Products, Value};
 use crate::program::{Program, ValueId};
 
 /// The module's text; its function is `main`. `locations` adds each operation's module path and source line,
 /// for profiles.
-pub fn lower(program: &Program, name: &str, locations: bool) -> String {
-    let mut block = if locations { Block::with_locations() } else { Block::default() };
+pub fn lower(program: &Program, name: &str, products: Products, locations: bool) -> String {
+    let mut block = Block::new(products, locations);
     let aliases = alias_outputs(program);
     let inputs: Vec<Value> = program
         .inputs

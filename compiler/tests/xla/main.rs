@@ -5,7 +5,12 @@ mod random;
 
 use std::sync::LazyLock;
 
-use twinflow_compiler::{HostArray, Program, Tensor, Trace, passes::simplify, stablehlo::lower, trace};
+use twinflow_compiler::{
+    HostArray, Program, Tensor, Trace,
+    passes::simplify,
+    stablehlo::{Products, lower},
+    trace,
+};
 use twinflow_pjrt::{Client, ClientOptions, CompileOptions, Platform, Plugin};
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
@@ -20,7 +25,8 @@ fn traced(f: impl for<'t> FnOnce(&'t Trace) -> Vec<Tensor<'t>>) -> Program {
 
 /// What a function without parameters gives.
 fn run(f: impl for<'t> FnOnce(&'t Trace) -> Vec<Tensor<'t>>) -> Vec<HostArray> {
-    let executable = CLIENT.compile(&lower(&traced(f), "main", false), &CompileOptions::default()).unwrap();
+    let executable =
+        CLIENT.compile(&lower(&traced(f), "main", Products::default(), false), &CompileOptions::default()).unwrap();
     let outputs = executable.execute(vec![vec![]]).unwrap().remove(0);
     outputs.iter().map(|output| output.to_host().unwrap()).collect()
 }

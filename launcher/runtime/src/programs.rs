@@ -2,7 +2,7 @@
 
 use TensorType as Spec;
 use twinflow_array::{DType, TensorType, Tree};
-use twinflow_compiler::{Key, Program, Tensor, TraceError, Traced, jit};
+use twinflow_compiler::{Key, Program, Tensor, TraceError, Traced, jit, stablehlo::Products};
 use twinflow_methods::flow::{SampleConfig, draw_samples};
 use twinflow_nn::{Condition, Params};
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
@@ -69,29 +69,35 @@ impl ProgramKind {
         all
     }
 
-    /// Traces the program; samples are made by `config`.
+    /// Traces the program and lowers it for a device of these products; samples are made by `config`.
     ///
     /// # Errors
     /// A model that does not fit its inputs.
-    pub fn list(self, trainer: &Trainer, model: &Model, config: &SampleConfig) -> Result<Listing, TraceError> {
+    pub fn list(
+        self,
+        trainer: &Trainer,
+        model: &Model,
+        config: &SampleConfig,
+        products: Products,
+    ) -> Result<Listing, TraceError> {
         let devices = trainer.devices();
         Ok(match self {
-            ProgramKind::Step(phase) => listing(&step(trainer, phase)?, devices),
-            ProgramKind::Begin(phase) => listing(&begin(trainer, phase)?, devices),
-            ProgramKind::Gradients(phase) => listing(&gradients(trainer, phase)?, devices),
-            ProgramKind::Update(phase) => listing(&update(trainer, phase)?, devices),
-            ProgramKind::Sample => listing(&sample(model, config, chunk_size(model.data().sample))?, 1),
+            ProgramKind::Step(phase) => listing(&step(trainer, phase)?, products, devices),
+            ProgramKind::Begin(phase) => listing(&begin(trainer, phase)?, products, devices),
+            ProgramKind::Gradients(phase) => listing(&gradients(trainer, phase)?, products, devices),
+            ProgramKind::Update(phase) => listing(&update(trainer, phase)?, products, devices),
+            ProgramKind::Sample => listing(&sample(model, config, chunk_size(model.data().sample))?, products, 1),
         })
     }
 }
 
-fn listing<D, K, O>(traced: &Traced<D, K, O>, replicas: usize) -> Listing
+fn listing<D, K, O>(traced: &Traced<D, K, O>, products: Products, replicas: usize) -> Listing
 where
     D: Tree<Leaf = TensorType>,
     K: Tree<Leaf = TensorType>,
     O: Tree<Leaf = TensorType>,
 {
-    Listing { program: traced.program().clone(), stablehlo: traced.stablehlo(true), replicas }
+    Listing { program: traced.program().clone(), stablehlo: traced.stablehlo(products), replicas }
 }
 
 /// The step in one program: for one process.

@@ -1,7 +1,10 @@
 //! What programs are compiled for to learn what they need: a GPU that is not here, or the device of this machine.
 
 use miette::Result;
-use twinflow_compiler::pjrt::{CompileOptions, CudaToolkit, GpuTarget, MemoryPlan, Platform, Plugin, Topology};
+use twinflow_compiler::{
+    pjrt::{CompileOptions, CudaToolkit, GpuTarget, MemoryPlan, Platform, Plugin, Topology},
+    stablehlo::Products,
+};
 
 use crate::{
     DeviceConfig,
@@ -69,6 +72,14 @@ impl Target {
             optimization_level: config.optimization_level,
             compiler: Compiler::Absent(topology, toolkit),
         })
+    }
+
+    /// How products are written for it.
+    pub fn products(&self) -> Products {
+        match &self.compiler {
+            Compiler::Absent(..) => Products::default(),
+            Compiler::Here(devices) => Products::of(devices.client()),
+        }
     }
 
     /// How to compile a program that runs on `replicas` devices at once.

@@ -2,11 +2,14 @@
 
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{
-    ConvConfig, Tensor, grad,
+    ConvConfig, Program, Tensor, grad,
     ops::{Family, Sample, catalogue},
-    scan, trace,
+    passes, scan,
+    stablehlo::{Products, lower},
+    trace,
 };
-use twinflow_tests::{Tolerance, gradients::traced, xla};
+use twinflow_pjrt::CompileOptions;
+use twinflow_tests::{Tolerance, gradients::traced, values::scattered, xla};
 
 /// Families whose samples hold bodies or values of a fixed type.
 const FIXED_TYPES: [&str; 4] = ["constant", "remat", "scan", "while_loop"];
@@ -82,6 +85,53 @@ fn products<'t>(v: &[Tensor<'t>]) -> [Tensor<'t>; 5] {
         let convolved = v[0].conv(v[1], config);
         [convolved, v[2].matmul(v[3]), v[4].matmul(v[5]), v[6].matmul(v[7]), v[8].matmul(v[9])]
     })
+}
+
+/// A sum whose cotangents do not hang on how the products were rounded.
+fn weighted_sum(y: Tensor<'_>) -> Tensor<'_> {
+    (y * y.trace().constant(scattered(&y.ty(), 77))).sum_all()
+}
+
+/// The products of [`products`] and their gradients, of numbers that bf16 rounds.
+fn rounded_products() -> (Program, Vec<HostArray>) {
+    // Gradients whose sides are prime or one: XLA's bf16 kernels want some of these written in another way.
+    let shapes: [&[usize]; 10] = [
+        &[2, 6, 6, 20],
+        &[3, 3, 20, 5],
+        &[32, 32],
+        &[32, 2],
+        &[31, 16],
+        &[16, 5],
+        &[32, 5],
+        &[5, 3],
+        &[7, 30],
+        &[30, 1],
+    ];
+    let types = shapes.map(TensorType::f32);
+    let program = traced(&types, |v| {
+        let gradients = grad(&v, |v| products(&v).map(weighted_sum).into_iter().reduce(|a, b| a + b).unwrap());
+        products(&v).into_iter().chain(gradients).collect()
+    });
+    let inputs = types.iter().enumerate().map(|(i, ty)| scattered(ty, i)).collect();
+    (passes::simplify(program), inputs)
+}
+
+#[test]
+fn bf16_products_are_the_same_numbers_where_the_plugin_has_no_kernels_for_them() {
+    let (program, inputs) = rounded_products();
+    let [native, widened] = [true, false].map(|native_bf16| lower(&program, "main", Products { native_bf16 }, false));
+    let narrow = |text: &str| {
+        let mut products = text.lines().filter(|line| line.contains("dot_general") || line.contains(".convolution("));
+        products.any(|line| line.contains("bf16"))
+    };
+    assert!(narrow(&native) && !narrow(&widened), "{widened}");
+    // XLA's own choice of passes: it must neither drop the rounding nor end in a kernel that refuses bf16.
+    let run = |text: &str| xla::run_text(text, &CompileOptions::default(), std::slice::from_ref(&inputs)).remove(0);
+    let in_f32 = xla::reference(&program, &inputs);
+    for ((native, widened), exact) in run(&native).iter().zip(run(&widened)).zip(in_f32) {
+        Tolerance::F32.assert(&widened.to_f64(), &native.to_f64());
+        assert!(Tolerance::F32.mismatch(&widened.to_f64(), &exact).is_some(), "nothing was rounded");
+    }
 }
 
 /// The policy of the trace holds in bodies of loops and ends with its function; derivatives keep their product's type.

@@ -3,7 +3,7 @@
 use twinflow_array::TensorType;
 use twinflow_compiler::{
     ops::{Family, catalogue},
-    stablehlo::lower,
+    stablehlo::{Products, lower},
     trace,
 };
 
@@ -24,5 +24,5 @@ fn stablehlo(family: &Family) -> String {
             t.outputs("", &sample.apply(t, &t.inputs::<Vec<TensorType>>("", &types)));
         }
     });
-    lower(&traced.unwrap_or_else(|error| panic!("{error}")).0, family.name, false)
+    lower(&traced.unwrap_or_else(|error| panic!("{error}")).0, family.name, Products::default(), false)
 }

@@ -1,7 +1,7 @@
 //! Simplification: what goes, what stays, and that the values do not change.
 
 use twinflow_array::{DType, HostArray, TensorType};
-use twinflow_compiler::{Program, Tensor, optimization_barrier, passes, remat, scan, trace};
+use twinflow_compiler::{Program, Tensor, optimization_barrier, passes, remat, scan, stablehlo::Products, trace};
 use twinflow_tests::{
     Tolerance,
     gradients::{gradient_program, traced},
@@ -143,7 +143,7 @@ fn donated_inputs_and_names_survive() {
     .unwrap();
     let simple = passes::simplify(program);
     assert_eq!((simple.donated, simple.input_names.len(), simple.output_names.len()), (1, 2, 2));
-    let text = twinflow_compiler::stablehlo::lower(&simple, "step", false);
+    let text = twinflow_compiler::stablehlo::lower(&simple, "step", Products::default(), false);
     assert!(text.contains("%arg0: tensor<2xf64> {tf.aliasing_output = 1 : i32}, %arg1: tensor<2xf64>)"), "{text}");
 }
 
@@ -174,7 +174,7 @@ fn locations_name_the_module_and_the_line_of_each_operation() {
         t.outputs("y", &t.scope("head", || x.exp()));
     })
     .unwrap();
-    let text = twinflow_compiler::stablehlo::lower(&program, "main", true);
+    let text = twinflow_compiler::stablehlo::lower(&program, "main", Products::default(), true);
     let location = format!("loc(\"head/exp\"({:?}:{line}:", file!());
     assert!(text.contains(&format!("stablehlo.exponential %arg0 : tensor<2xf64> {location}")), "{text}");
     assert_eq!(xla::run(&program, &[HostArray::from_slice([2], &[0.0, 0.0]).unwrap()])[0].to_f64(), [1.0, 1.0]);
@@ -195,7 +195,7 @@ fn operations_in_bodies_have_their_own_locations() {
         x.trace().scope("blocks", || scan(&x, &weights, step).0.sum_all())
     }
     let program = gradient_program(&[f64s(&[3, 3]), f64s(&[2, 3, 3])], |v| loss(v[0], v[1]));
-    let text = twinflow_compiler::stablehlo::lower(&passes::simplify(program), "main", true);
+    let text = twinflow_compiler::stablehlo::lower(&passes::simplify(program), "main", Products::default(), true);
     let count = |what: &str, location: &str| {
         let of_kind = text.lines().filter(|line| line.contains(what));
         let (right, wrong): (Vec<&str>, Vec<&str>) = of_kind.partition(|line| line.contains(location));

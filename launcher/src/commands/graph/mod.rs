@@ -7,6 +7,7 @@ use std::{path::Path, time::Instant};
 
 use miette::{Result, miette};
 use serde_json::json;
+use twinflow_compiler::stablehlo::Products;
 use twinflow_runtime::{
     console::OrReport,
     model::Model,
@@ -53,8 +54,8 @@ impl Programs {
         }
     }
 
-    fn list(&self, kind: ProgramKind) -> Result<Listing> {
-        kind.list(&self.trainer, &self.model, &self.config.sample).or_report()
+    fn list(&self, kind: ProgramKind, products: Products) -> Result<Listing> {
+        kind.list(&self.trainer, &self.model, &self.config.sample, products).or_report()
     }
 }
 
@@ -67,7 +68,7 @@ pub fn graph(args: &GraphArgs) -> Result<()> {
     let programs = Programs::of(args.config.load()?)?;
     let named = programs.named(args.program.as_deref())?;
     match &args.target {
-        None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind)?)),
+        None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind, Products::default())?)),
         Some(target) => {
             let target = Target::open(target, &programs.config.device)?;
             show_needs(&programs, &named, &target, args.json)
@@ -101,7 +102,7 @@ fn show_needs(programs: &Programs, named: &[(String, ProgramKind)], target: &Tar
         print_line(table::head(target))?;
     }
     for (name, kind) in named {
-        let listing = programs.list(*kind)?;
+        let listing = programs.list(*kind, target.products())?;
         let started = Instant::now();
         let memory = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
         let seconds = started.elapsed().as_secs_f64();

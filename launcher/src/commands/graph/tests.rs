@@ -43,7 +43,7 @@ fn check_plans(config: Config, names: &[&str]) {
         if !names.is_empty() && !names.contains(&name.as_str()) {
             continue;
         }
-        let Listing { program, stablehlo, replicas } = programs.list(kind).unwrap();
+        let Listing { program, stablehlo, replicas } = programs.list(kind, target.products()).unwrap();
         // Kernels of Triton take half of the time.
         let options = target.compile_options(replicas).with_override("xla_gpu_enable_triton_gemm", false);
         let memory = target.compile(&stablehlo, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
