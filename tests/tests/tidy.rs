@@ -1,36 +1,72 @@
-//! The project's own rules: which crate may see which, and how long a file may be.
+//! The project's own rules: which crate may see which, that no modules go in circles, how long a file may be.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-/// Each crate's folder, and the crates of this workspace that it may depend on.
-const EDGES: [(&str, &[&str]); 10] = [
+/// Each crate's folder, and the crates of this workspace that it may depend on: those below it.
+const EDGES: &[(&str, &[&str])] = &[
     ("compiler/derive", &[]),
     ("compiler/files", &[]),
-    ("compiler/array", &["twinflow-derive"]),
-    ("compiler/pjrt", &["twinflow-array"]),
-    ("compiler", &["twinflow-array", "twinflow-derive", "twinflow-files", "twinflow-pjrt"]),
-    ("graphs", &["twinflow-array", "twinflow-compiler"]),
+    ("compiler/array", &["derive"]),
+    ("compiler/pjrt", &["array"]),
+    ("compiler", &["array", "derive", "files", "pjrt"]),
+    ("graphs/nn", &["array", "compiler"]),
+    ("graphs/models", &["array", "compiler", "nn"]),
+    ("graphs/methods", &["array", "compiler", "nn"]),
+    ("graphs/training", &["array", "compiler", "nn", "models", "methods"]),
     ("data/hdf5", &[]),
-    ("data", &["twinflow-array", "twinflow-files", "twinflow-hdf5"]),
-    ("checkpoints", &["twinflow-array", "twinflow-files", "twinflow-hdf5"]),
+    ("data", &["array", "files", "hdf5"]),
+    ("checkpoints", &["array", "files", "hdf5"]),
+    ("launcher/runtime", &["array", "compiler", "nn", "models", "methods", "training", "data"]),
+    (
+        "launcher/evaluation",
+        &["array", "compiler", "nn", "models", "methods", "training", "data", "checkpoints", "runtime"],
+    ),
     (
         "launcher",
         &[
-            "twinflow-array",
-            "twinflow-compiler",
-            "twinflow-graphs",
-            "twinflow-data",
-            "twinflow-checkpoints",
-            "twinflow-files",
+            "array",
+            "compiler",
+            "files",
+            "nn",
+            "models",
+            "methods",
+            "training",
+            "data",
+            "checkpoints",
+            "runtime",
+            "evaluation",
         ],
     ),
 ];
 
 /// Who may link MPI, and who HDF5.
-const LINKS: [(&str, &[&str]); 2] = [("mpi", &["launcher"]), ("hdf5-metno", &["data/hdf5", "data", "checkpoints"])];
+const LINKS: &[(&str, &[&str])] =
+    &[("mpi", &["launcher/runtime"]), ("hdf5-metno", &["data/hdf5", "data", "checkpoints"])];
+
+/// An operation's rules record operations on tensors, and a program holds operations: these three are one.
+const CORE: (&str, &[&str]) = (
+    "compiler",
+    &[
+        "ops",
+        "primitive",
+        "trace",
+        "program",
+        "math",
+        "control",
+        "autodiff",
+        "stablehlo",
+        "random",
+        "error",
+        "cost",
+        "indexing",
+        "interpreter",
+        "passes",
+    ],
+);
 
 /// The longest file; longer ones want to be two.
 const MOST_LINES: usize = 400;
@@ -58,13 +94,142 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// A file's module: its path below `src`, without `mod`.
+fn module(source: &Path, file: &Path) -> Vec<String> {
+    let below = file.strip_prefix(source).unwrap().with_extension("");
+    let mut segments: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    if matches!(segments.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        segments.pop();
+    }
+    segments
+}
+
+/// What a crate's files import from each other, module by module; imports from a folder's `mod.rs` or the crate's root
+/// are left out: these only hand on what lies below them.
+fn imports(folder: &str) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let source = root().join(folder).join("src");
+    let mut files = Vec::new();
+    rust_files(&source, &mut files);
+    let modules: BTreeSet<Vec<String>> = files.iter().map(|file| module(&source, file)).collect();
+    let mut found = BTreeMap::new();
+    for file in &files {
+        let own = module(&source, file);
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let targets = paths_in(code, &own, file.ends_with("mod.rs") || own.is_empty());
+        let longest =
+            |path: Vec<String>| (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|p| modules.contains(p));
+        let targets =
+            targets.into_iter().filter_map(longest).filter(|target| *target != own && !own.starts_with(target));
+        found.insert(own.clone(), targets.filter(|target| !target.starts_with(&own)).collect());
+    }
+    found
+}
+
+/// The module paths after `crate::` and `super::` in a source text, braces multiplied out.
+fn paths_in(code: &str, own: &[String], is_folder: bool) -> Vec<Vec<String>> {
+    let parent = if is_folder { own.to_vec() } else { own[..own.len().saturating_sub(1)].to_vec() };
+    let mut found = Vec::new();
+    for (start, base) in [("crate::", Vec::new()), ("super::", parent)] {
+        for (at, _) in code.match_indices(start) {
+            let rest = &code[at + start.len()..];
+            for path in expand(rest) {
+                found.push(base.iter().cloned().chain(path).collect());
+            }
+        }
+    }
+    found
+}
+
+/// `a::{b, c::d}` as the paths a::b and a::c::d; what ends an identifier ends a path.
+fn expand(text: &str) -> Vec<Vec<String>> {
+    let (mut paths, mut stack, mut path, mut name) = (Vec::new(), Vec::<Vec<String>>::new(), Vec::new(), String::new());
+    for character in text.chars() {
+        match character {
+            c if c.is_alphanumeric() || c == '_' => name.push(c),
+            ':' => {
+                if !name.is_empty() {
+                    path.push(std::mem::take(&mut name));
+                }
+            }
+            '{' if name.is_empty() => stack.push(path.clone()),
+            c if c.is_whitespace() && !stack.is_empty() => {}
+            ',' | '}' if !stack.is_empty() => {
+                paths.push(
+                    path.iter().cloned().chain(Some(std::mem::take(&mut name)).filter(|n| !n.is_empty())).collect(),
+                );
+                if character == '}' {
+                    stack.pop();
+                }
+                path = stack.last().cloned().unwrap_or_default();
+                if stack.is_empty() {
+                    return paths;
+                }
+            }
+            _ => break,
+        }
+    }
+    paths.push(path.into_iter().chain(Some(name).filter(|n| !n.is_empty())).collect());
+    paths
+}
+
+/// A circle of modules, if there is one.
+fn circle(edges: &BTreeMap<Vec<String>, BTreeSet<Vec<String>>>) -> Option<Vec<String>> {
+    fn visit<'a>(
+        module: &'a Vec<String>,
+        edges: &'a BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+        open: &mut Vec<&'a Vec<String>>,
+        done: &mut BTreeSet<&'a Vec<String>>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = open.iter().position(|other| *other == module) {
+            return Some(open[start..].iter().map(|module| module.join("::")).collect());
+        }
+        if !done.insert(module) {
+            return None;
+        }
+        open.push(module);
+        let found = edges.get(module).into_iter().flatten().find_map(|next| visit(next, edges, open, done));
+        open.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    edges.keys().find_map(|module| visit(module, edges, &mut Vec::new(), &mut done))
+}
+
 #[test]
 fn crates_depend_downwards_only() {
     for (folder, allowed) in EDGES {
-        for dependency in dependencies(folder).iter().filter(|name| name.starts_with("twinflow-")) {
-            assert!(allowed.contains(&dependency.as_str()), "{folder} may not depend on {dependency}");
+        for dependency in dependencies(folder).iter().filter_map(|name| name.strip_prefix("twinflow-")) {
+            assert!(allowed.contains(&dependency), "{folder} may not depend on {dependency}");
         }
     }
+}
+
+#[test]
+fn modules_do_not_go_in_circles() {
+    for (folder, _) in EDGES.iter().filter(|(folder, _)| *folder != "compiler/derive") {
+        let mut edges = imports(folder);
+        if *folder == CORE.0 {
+            let in_core = |module: &Vec<String>| module.first().is_some_and(|first| CORE.1.contains(&first.as_str()));
+            edges.retain(|module, _| !in_core(module));
+        }
+        if let Some(modules) = circle(&edges) {
+            panic!("{folder}: {} import each other", modules.join(" -> "));
+        }
+    }
+}
+
+#[test]
+fn circles_are_found() {
+    let text = "use crate::{a::{B, c::D}, e};\nlet x = super::f::g(1);";
+    let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
+    let own = path("m::n");
+    assert_eq!(paths_in(text, &own, false), ["a::B", "a::c::D", "e", "m::f::g"].map(path));
+    let edges = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(from, to)| (path(from), BTreeSet::from([path(to)]))).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(circle(&edges(&[("a", "b"), ("b", "c"), ("c", "b")])), Some(vec!["b".to_owned(), "c".to_owned()]));
+    assert_eq!(circle(&edges(&[("a", "b"), ("b", "c")])), None);
 }
 
 #[test]
@@ -72,7 +237,7 @@ fn mpi_and_hdf5_are_linked_where_they_belong() {
     for (library, allowed) in LINKS {
         for (folder, _) in EDGES {
             let links = dependencies(folder).iter().any(|name| name == library);
-            assert!(!links || allowed.contains(&folder), "{folder} may not link {library}");
+            assert!(!links || allowed.contains(folder), "{folder} may not link {library}");
         }
     }
 }

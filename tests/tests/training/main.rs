@@ -2,4 +2,5 @@
 
 mod devices;
 mod one_step;
+mod precision;
 mod toy;
