@@ -35,7 +35,9 @@ pub enum DataError {
     #[error("there is no '{name}' (the file has: {})", if members.is_empty() { "nothing".to_owned() } else { members.join(", ") })]
     NoArray { name: &'static str, members: Vec<String> },
     /// An array of which chunks were never written: they read as zeros.
-    #[error("{percent} % of '{name}' were written, the rest reads as zeros: was the program that wrote it stopped?")]
+    #[error(
+        "{percent} % of '{name}' were written, the rest reads as zeros, as if the program that wrote it was stopped"
+    )]
     Unwritten { name: &'static str, percent: u32 },
     /// Stored bytes are not those that were written.
     #[error("'{}' is damaged: dataset '{dataset}' has checksum {found:08x}, written as {expected:08x}; import it again", path.display())]
