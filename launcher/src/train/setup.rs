@@ -61,11 +61,12 @@ impl Setup {
             return Ok(None);
         }
         let source = world.agree(data_source::open(&mut config.data, u64::from(config.run.seed)))?;
-        make_paths_absolute(&mut config);
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
+        // Last, so that messages so far name files as the user does.
+        make_paths_absolute(&mut config);
         if args.resume.is_none() {
             owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run, &config.to_toml())?))?;
         } else {
