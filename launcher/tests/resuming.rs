@@ -13,7 +13,7 @@ fn a_run_finds_its_files_from_any_folder() {
     let place = Place::new();
     let images = HostArray::from_slice([16, 4, 4, 1], &[7u8; 256]).unwrap();
     let labels: Vec<i32> = (0..16).map(|sample| sample % 2).collect();
-    write_dataset(&place.path("d.h5"), &images, &labels, &Metadata::new("small", "made up", 2)).unwrap();
+    write_dataset(place.path("d.h5"), &images, &labels, &Metadata::new("small", "made up", 2)).unwrap();
     let own = "--set data.kind=hdf5 --set data.path=d.h5 --set device.cache_dir=programs --set train.batch_size=8";
     place.train("r", &format!("{own} --set train.steps=1")).ok();
     fs::create_dir(place.path("sub")).unwrap();

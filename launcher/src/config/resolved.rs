@@ -1,6 +1,6 @@
 //! Settings together with what the data are: everything that computes is built from these.
 
-use std::ops::Deref;
+use std::{ops::Deref, path::Path};
 
 use twinflow_array::DType;
 use twinflow_data::Source;
@@ -37,6 +37,20 @@ impl ResolvedConfig {
     /// The settings in a checkpoint, which hold the sizes already.
     pub fn of_checkpoint(config: Config) -> Self {
         ResolvedConfig { config, image_dtype: DType::F32 }
+    }
+
+    /// The same with paths from the root: a run is resumed from any folder, so what it writes down must not depend on
+    /// where it was started.
+    pub fn with_absolute_paths(mut self) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        for path in [&mut self.config.data.path, &mut self.config.device.plugin] {
+            *path = absolute(path);
+        }
+        let cache = &mut self.config.device.cache_dir;
+        if !matches!(cache.as_str(), "" | "auto") {
+            *cache = absolute(Path::new(cache)).to_string_lossy().into_owned();
+        }
+        self
     }
 
     /// The samples and classes that networks are built for.

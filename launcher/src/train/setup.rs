@@ -53,7 +53,7 @@ impl Setup {
     /// # Errors
     /// Bad settings, data, plugin, checkpoint or folder: the same failure on all ranks.
     pub fn new(world: &World, args: &TrainArgs) -> Result<Option<Self>> {
-        let mut config = shared_config(world, args)?;
+        let config = shared_config(world, args)?;
         // A resumed run is locked before its checkpoints are looked at; a new folder is made when all else is fine.
         let mut owned_folder =
             world.on_root(|| Ok(args.resume.as_deref().map(RunFolder::resume).transpose()?))?.flatten();
@@ -63,12 +63,13 @@ impl Setup {
             return Ok(None);
         }
         let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
-        make_paths_absolute(&mut config);
         let config = ResolvedConfig::new(config, source.as_ref());
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
+        // Last, so that messages so far name files as the user does.
+        let config = config.with_absolute_paths();
         if args.resume.is_none() {
             owned_folder = world.on_root(|| Ok(RunFolder::create(&config.run, &config.to_toml())?))?;
         } else {
@@ -146,18 +147,6 @@ fn say_complete(world: &World, step: u64, steps: u64) {
             "the run is complete: its newest checkpoint has {step} of {steps} steps; for more: --set train.steps=N with a \
              larger N"
         ));
-    }
-}
-
-/// A run is resumed from any folder, so its settings must not depend on where it was started.
-fn make_paths_absolute(config: &mut Config) {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for path in [&mut config.data.path, &mut config.device.plugin] {
-        *path = absolute(path);
-    }
-    let cache = &mut config.device.cache_dir;
-    if !matches!(cache.as_str(), "" | "auto") {
-        *cache = absolute(Path::new(cache)).to_string_lossy().into_owned();
     }
 }
 
