@@ -18,7 +18,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 
-from measure import Failed, measure
+from measure import Failed, assignments, measure
 
 CONFIG = "configs/bench-dit.toml"
 
@@ -39,8 +39,7 @@ class Bench:
             "train.precision": precision,
             "train.steps": 1 if cache else self.arguments.steps,
         }
-        assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        command = [self.arguments.program, "train", "--config", CONFIG, *assignments]
+        command = [self.arguments.program, "train", "--config", CONFIG, *assignments(settings)]
         return measure(name, command), settings["device.cache_dir"]
 
     def ours_f32(self):

@@ -13,11 +13,26 @@ import threading
 import time
 from dataclasses import dataclass
 
+ERROR = re.compile(r"PROBLEM|FAILED|panicked|[Ee]rror\b|cannot|not enough")
+LOG_LINE = re.compile(r"[IWE]\d{4} |WARNING: All log|=== Source Location|external/")
 STEP_LINE = re.compile(rb"step (\d+)/\d+ .*\bloss (\S+)")
 
 
 class Failed(Exception):
-    """A process that ended badly, ran out of time or finished no step."""
+    """A process that ended badly, ran out of time or finished no step; or what it made is not right."""
+
+    def __init__(self, what, output="", command=()):
+        super().__init__("\n".join(filter(None, [shlex.join(command), output.rstrip(), what])))
+        self.brief = " ".join(filter(None, [trouble(output), what]))
+
+
+def trouble(output):
+    """The last line that names an error with what follows, or the last line of all."""
+    lines = [" ".join(line.strip(" │×").split()) for line in output.splitlines() if not LOG_LINE.match(line)]
+    lines = [line for line in lines if line]
+    errors = [number for number, line in enumerate(lines) if ERROR.search(line)]
+    told = lines[errors[-1] : errors[-1] + 4] if errors else lines[-1:]
+    return f"{' '.join(told)[:400]};" if told else ""
 
 
 @dataclass
@@ -49,10 +64,9 @@ class Run:
 def measure(name, command, environment=None, limit=None, stop_after=None, stop_by=signal.SIGKILL):
     """Runs a command to its end, or stops it by a signal once `stop_after` steps are done, and notes when it says that a
     step is done. Raises Failed, also where it takes longer than `limit` seconds."""
+    environment = {**neutral_environment(), **(environment or {})}
     began = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**neutral_environment(), **(environment or {})}
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
     timer = threading.Timer(limit or threading.TIMEOUT_MAX, process.kill)
     timer.daemon = True
     timer.start()
@@ -70,14 +84,19 @@ def measure(name, command, environment=None, limit=None, stop_after=None, stop_b
     process.returncode = os.waitstatus_to_exitcode(status)
     output = b"".join(said).decode(errors="replace")
     if limit and time.perf_counter() - began >= limit:
-        raise Failed(f"{shlex.join(command)}\n{output}\nwas stopped after {limit:.0f} s")
+        raise Failed(f"was stopped after {limit:.0f} s", output, command)
     was_stopped = stop_after is not None and len(wall) >= stop_after
     if not wall or (process.returncode != 0 and not was_stopped):
-        raise Failed(f"{shlex.join(command)}\n{output}\nended with {process.returncode}")
+        raise Failed(f"ended with {process.returncode}", output, command)
     run = Run(name, wall[0], differences(wall), differences(cpu), losses, usage.ru_maxrss / 1024, output)
     then = f", then {run.step:.3g} s a step" if run.steps else ""
     print(f"{name}: first step after {run.first_step:.1f} s{then}", file=sys.stderr, flush=True)
     return run
+
+
+def assignments(settings):
+    """Settings as arguments of the program and of bench/jax_peer.py."""
+    return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
 def neutral_environment():
