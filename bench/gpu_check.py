@@ -104,10 +104,10 @@ def resumed_toy(place, ends):
     both = metrics(unbroken), before + metrics(broken)[len(before) :]
     if differing := [step for step, (a, b) in enumerate(zip_longest(*both), 1) if a != b]:
         raise Failed(f"stopped after step {len(before)}: the metrics differ from step {differing[0]} on")
-    weights = [exported(place, run, ends) for run in (unbroken, broken)]
+    weights = [exported_weights(place, run, ends) for run in (unbroken, broken)]
     if weights[0] != weights[1]:
         raise Failed(f"stopped after step {len(before)}: the metrics are equal, the exported weights differ")
-    return f"stopped after step {len(before)} of {steps}: metrics of all steps and {len(weights[0])} bytes of weights equal"
+    return f"stopped after step {len(before)} of {steps}: all metrics and {len(weights[0])} arrays of weights equal"
 
 
 def metrics(run):
@@ -117,10 +117,19 @@ def metrics(run):
     return [{key: value for key, value in json.loads(line).items() if key not in timed} for line in lines]
 
 
-def exported(place, run, ends):
+def exported_weights(place, run, ends):
+    """By name: type and shape, and bytes. (The file's head also holds the run's folder, and its order is not fixed.)"""
     file = run.with_suffix(".safetensors")
     place.run([place.program, "checkpoint", "export", str(run), "--out", str(file)], ends)
-    return file.read_bytes()
+    content = file.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    heads = json.loads(content[8:start])
+    place_of = lambda head: slice(*(start + offset for offset in head["data_offsets"]))
+    return {
+        name: (head["dtype"], head["shape"], content[place_of(head)])
+        for name, head in heads.items()
+        if name != "__metadata__"
+    }
 
 
 def workloads(on):
