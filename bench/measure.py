@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 
 ERROR = re.compile(r"PROBLEM|FAILED|panicked|[Ee]rror\b|cannot|not enough")
-LOG_LINE = re.compile(r"[IWE]\d{4} |WARNING: All log|=== Source Location|external/")
+LOG_LINE = re.compile(r"[IWE]\d{4} |WARNING: All log|=== Source Location|external/|\*{9}")
 STEP_LINE = re.compile(rb"step (\d+)/\d+ .*\bloss (\S+)")
 
 
