@@ -1,8 +1,7 @@
 """Times the program against bench/jax_peer.py, process by process in turns, and writes what came out as Markdown.
 
-Both are measured alike, from outside: a process says on its output when a step is done, and the system says how much
-memory and processor time it took. Each process is a fresh one; the order turns round from round to round, so that what
-changes slowly on the machine falls on all alike.
+Each process is a fresh one; the order turns round from round to round, so that what changes slowly on the machine falls
+on all alike.
 """
 
 import argparse
@@ -17,68 +16,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 
+from measure import Failed, assignments, measure
+
 CONFIG = "configs/bench-dit.toml"
-STEP_LINE = re.compile(rb"step (\d+)/\d+ .*\bloss (\S+)")
-
-
-@dataclass
-class Run:
-    """What one process showed."""
-
-    name: str
-    first_step: float
-    """Seconds from the process's start to the end of its first step."""
-    steps: list[float]
-    """Seconds of each further step."""
-    cpu_steps: list[float]
-    """Processor seconds of each further step, over all threads: other work on the machine hardly changes them."""
-    losses: list[float]
-    peak_mib: float
-    """The largest resident memory of the whole process."""
-
-    @property
-    def step(self):
-        return statistics.median(self.steps)
-
-    @property
-    def cpu_step(self):
-        return statistics.median(self.cpu_steps)
-
-
-def measure(name, command):
-    """Runs a command to its end and notes when it says that a step is done."""
-    # What the environment sets for XLA or JAX would hold for one of the two, or mean different things to them.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "XLA_"))}
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-    said, wall, cpu, losses = [], [], [], []
-    for line in process.stdout:
-        said.append(line)
-        if found := STEP_LINE.match(line):
-            wall.append(time.perf_counter() - began)
-            cpu.append(cpu_seconds(process.pid))
-            losses.append(float(found[2]))
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or not wall:
-        sys.exit(f"{shlex.join(command)}\n{b''.join(said).decode()}\nended with {process.returncode}")
-    run = Run(name, wall[0], differences(wall), differences(cpu), losses, usage.ru_maxrss / 1024)
-    then = f", then {run.step:.2f} s a step" if run.steps else ""
-    print(f"{name}: first step after {run.first_step:.1f} s{then}", file=sys.stderr, flush=True)
-    return run
-
-
-def differences(times):
-    return [after - before for before, after in zip(times, times[1:])]
-
-
-def cpu_seconds(pid):
-    """User and system time of a process so far (proc(5): fields 14 and 15, counted after the name in brackets)."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Bench:
@@ -97,8 +39,7 @@ class Bench:
             "train.precision": precision,
             "train.steps": 1 if cache else self.arguments.steps,
         }
-        assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-        command = [self.arguments.program, "train", "--config", CONFIG, *assignments]
+        command = [self.arguments.program, "train", "--config", CONFIG, *assignments(settings)]
         return measure(name, command), settings["device.cache_dir"]
 
     def ours_f32(self):
@@ -111,7 +52,7 @@ class Bench:
     def jax(self, precision, layers="scan"):
         peer = [self.arguments.python, "bench/jax_peer.py", "--config", CONFIG, "--steps", str(self.arguments.steps)]
         name = f"jax {precision}" if layers == "scan" else f"jax {precision} {layers}"
-        return [measure(name, [*peer, "--precision", precision, "--layers", layers])]
+        return [measure(name, [*peer, "--set", f"train.precision={precision}", "--layers", layers])]
 
     def round(self, backwards):
         """Each kind of process once, by name."""
@@ -259,14 +200,17 @@ def main():
         bench = Bench(arguments, pathlib.Path(folder))
         for number in range(arguments.rounds):
             print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-            rounds.append(bench.round(backwards=number % 2 == 1))
+            try:
+                rounds.append(bench.round(backwards=number % 2 == 1))
+            except Failed as failure:
+                sys.exit(str(failure))
     found, table = environment(arguments), rows(rounds)
     text = markdown(arguments.steps, found, table, rounds)
     print(text)
     if arguments.out:
         arguments.out.write_text(text)
     if arguments.json:
-        measured = [asdict(run) for runs in rounds for run in runs.values()]
+        measured = [{**asdict(run), "output": None} for runs in rounds for run in runs.values()]
         numbers = {"environment": found, "table": [asdict(row) for row in table], "runs": measured}
         arguments.json.write_text(json.dumps(numbers, indent=1) + "\n")
 

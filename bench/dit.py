@@ -46,6 +46,7 @@ class Model(NamedTuple):
     heads: int
     mlp_ratio: int
     patch: int
+    remat: str
     einsum: Callable
     scan: bool
 
@@ -90,6 +91,9 @@ def velocity(model, params, x, t, r, labels):
     side = model.height // model.patch
     x_btd = dense(patchify(model, x), params["patch_embedding"]) + positions(side, model.width)
     block = functools.partial(transformer_block, model, condition_bd=condition_bd)
+    if model.remat == "blocks":
+        # Of a block only its input is kept. In a scan XLA cannot share the two passes anyway, so nothing need prevent it.
+        block = jax.checkpoint(block, prevent_cse=not model.scan)
     if model.scan:
         x_btd, _ = jax.lax.scan(lambda x_btd, layer: (block(x_btd, layer), None), x_btd, params["blocks"])
     else:

@@ -1,7 +1,8 @@
-"""The training step of configs/bench-dit.toml in plain JAX, as one would write it there: the peer of `make bench`.
+"""A TwinFlow step of a DiT config in plain JAX, as one would write it there: the peer of `make bench` and `scripts/gpu-check`.
 
 The same model, losses, optimizer and averages as the program's own (graphs/src); initial values, random numbers and
-samples are its own. Prints a line after each finished step.
+samples are its own. Prints a line after each finished step. It implements the program's
+defaults and reads the rest from the config, where every setting that it needs is written out.
 """
 
 import argparse
@@ -52,14 +53,35 @@ def train_step(model, config, state, samples, labels):
     """Where loss or gradient are not finite, nothing but `step` changes."""
     key = jax.random.fold_in(state.key, state.step)
     live = jax.lax.stop_gradient(state.params)
-    (_, terms), gradients = jax.value_and_grad(twinflow_loss, has_aux=True)(
+    loss = lambda key, samples, labels: jax.value_and_grad(twinflow_loss, has_aux=True)(
         state.params, model, config["twinflow"], live, state.teacher, samples, labels, draw(key, samples.shape)
     )
+    (_, terms), gradients = mean_over_micro_batches(loss, config["train"]["micro_batches"], key, samples, labels)
     grad_norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)))
     finite = jnp.isfinite(grad_norm) & jnp.isfinite(terms["loss"])
-    updated = update(config, state, gradients)
+    updated = update(config, state, clip(config["optimizer"]["clip_norm"], gradients, grad_norm))
     chosen = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
     return chosen._replace(step=state.step + 1), {**terms, "grad_norm": grad_norm}
+
+
+def mean_over_micro_batches(loss, count, key, samples, labels):
+    """What `loss(key, samples, labels)` gives, one micro-batch after the other, so that one at a time is in memory."""
+    if count == 1:
+        return loss(key, samples, labels)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), (samples, labels))
+    one = lambda k, samples, labels: loss(jax.random.fold_in(key, k), samples, labels)
+    add = lambda total, part: (jax.tree.map(jnp.add, total, one(*part)), None)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(loss, key, samples, labels))
+    total, _ = jax.lax.scan(add, zeros, (jnp.arange(count), *parts))
+    return jax.tree.map(lambda leaf: leaf / count, total)
+
+
+def clip(limit, gradients, norm):
+    """Gradients shortened to the global norm `limit`; 0 is off."""
+    if limit == 0.0:
+        return gradients
+    scale = jnp.minimum(limit / (norm + 1e-6), 1.0)
+    return jax.tree.map(lambda leaf: leaf * scale, gradients)
 
 
 def update(config, state, gradients):
@@ -93,17 +115,30 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="configs/bench-dit.toml", help="the program's settings")
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32", help="operands of the products")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one setting")
     parser.add_argument("--layers", choices=["scan", "loop"], default="scan", help="how the blocks follow one another")
     parser.add_argument("--cost", action="store_true", help="print XLA's count of the step's operations, and stop")
     return parser.parse_args()
 
 
-def build_model(config, precision, layers):
+def read_config(path, assignments):
+    """The settings, changed as the program's own --set does: a value that is no TOML is a text."""
+    config = tomllib.loads(pathlib.Path(path).read_text())
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        section, _, key = name.partition(".")
+        try:
+            config[section][key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            config[section][key] = value
+    return config
+
+
+def build_model(config, layers):
     sizes = config["data"] | config["model"]
     return Model(
         **{name: sizes[name] for name in Model._fields if name in sizes},
-        einsum=jnp.einsum if precision == "f32" else bf16_einsum,
+        einsum=jnp.einsum if config["train"]["precision"] == "f32" else bf16_einsum,
         scan=layers == "scan",
     )
 
@@ -116,8 +151,8 @@ def synthetic_batches(model, rng, batch, count):
 
 def main():
     arguments = parse_arguments()
-    config = tomllib.loads(pathlib.Path(arguments.config).read_text())
-    model = build_model(config, arguments.precision, arguments.layers)
+    config = read_config(arguments.config, arguments.set)
+    model = build_model(config, arguments.layers)
     rng = np.random.default_rng(config["run"]["seed"])
     params = init_params(model, rng)
     print("parameters", sum(leaf.size for leaf in jax.tree.leaves(params)), flush=True)
@@ -133,8 +168,9 @@ def main():
         numbers = "  ".join(f"{name} {float(value):.6f}" for name, value in jax.device_get(metrics).items())
         began, ended = ended, time.perf_counter()
         print(f"step {k + 1}/{arguments.steps}  {numbers}  {ended - began:.3f} s", flush=True)
-    status = pathlib.Path("/proc/self/status").read_text().splitlines()
-    print(next(line for line in status if line.startswith("VmHWM")))
+    # The CPU's allocator keeps no count.
+    if memory := jax.local_devices()[0].memory_stats():
+        print("peak device memory", memory["peak_bytes_in_use"])
 
 
 if __name__ == "__main__":
