@@ -1,10 +1,7 @@
 //! Everything that a run needs before its first step. Each part is agreed on by all ranks, so that what one of them
 //! cannot do ends all of them with one message, before anything is written.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use miette::Result;
 use twinflow_array::{HostArray, ParamPath};
