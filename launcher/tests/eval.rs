@@ -46,7 +46,7 @@ fn trained() -> Place {
 fn an_evaluation_measures_samples_and_repeats_itself() {
     let place = trained();
     let missing = place.run("eval --checkpoint r");
-    missing.refused(&["no test images at bars-test.h5", "--from-debian", "--test-data"]);
+    missing.refused(&["no test images at", "bars-test.h5", "--from-debian", "--test-data"]);
     write_idx(&place, "bars-test", 60);
 
     let first = place.run("eval --checkpoint r --nfe 1,4 --count 5 --out a.json").ok();

@@ -33,7 +33,9 @@ fn what_a_resumed_run_cannot_change_is_refused() {
     place
         .run(&format!("{resume} --set run.dir=q"))
         .refused(&["run.dir cannot be set with --resume", "the run is in r"]);
-    place.run(&format!("{resume} --set flow.steps=9")).refused(&["flow.steps lies above step 8", "TwinFlow phase"]);
+    place
+        .run(&format!("{resume} --set flow.steps=9"))
+        .refused(&["flow.steps lies above step 8", "its twinflow phase already"]);
     assert!(contents(&place.path("r")) == before && !place.path("q").exists(), "a refused command wrote a file");
 }
 

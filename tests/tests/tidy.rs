@@ -6,6 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use syn::{
+    Ident, ItemMod, ItemUse, UseTree,
+    visit::{self, Visit},
+};
+
 /// Each crate's folder, and the crates of this workspace that it may depend on: those below it.
 const EDGES: &[(&str, &[&str])] = &[
     ("compiler/derive", &[]),
@@ -115,8 +120,7 @@ fn imports(folder: &str) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
     for file in &files {
         let own = module(&source, file);
         let text = fs::read_to_string(file).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-        let targets = paths_in(code, &own, file.ends_with("mod.rs") || own.is_empty());
+        let targets = paths_in(&text, &own, file.ends_with("mod.rs") || own.is_empty());
         let longest =
             |path: Vec<String>| (1..=path.len()).rev().map(|n| path[..n].to_vec()).find(|p| modules.contains(p));
         let targets =
@@ -126,51 +130,54 @@ fn imports(folder: &str) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
     found
 }
 
-/// The module paths after `crate::` and `super::` in a source text, braces multiplied out.
+/// The paths from the crate's root that a source text names, in imports and elsewhere, tests left out.
 fn paths_in(code: &str, own: &[String], is_folder: bool) -> Vec<Vec<String>> {
-    let parent = if is_folder { own.to_vec() } else { own[..own.len().saturating_sub(1)].to_vec() };
-    let mut found = Vec::new();
-    for (start, base) in [("crate::", Vec::new()), ("super::", parent)] {
-        for (at, _) in code.match_indices(start) {
-            let rest = &code[at + start.len()..];
-            for path in expand(rest) {
-                found.push(base.iter().cloned().chain(path).collect());
-            }
-        }
-    }
-    found
+    let parent = if is_folder { own } else { &own[..own.len().saturating_sub(1)] };
+    let mut named = Named::default();
+    named.visit_file(&syn::parse_file(code).unwrap());
+    let below = |base: &[String], path: &[String]| Some([base, &path[1..]].concat());
+    let from_root = |path: Vec<String>| match path.first().map(String::as_str) {
+        Some("crate") => below(&[], &path),
+        Some("super") => below(parent, &path),
+        Some("self") => below(own, &path),
+        _ => None,
+    };
+    named.0.into_iter().filter_map(from_root).collect()
 }
 
-/// `a::{b, c::d}` as the paths a::b and a::c::d; what ends an identifier ends a path.
-fn expand(text: &str) -> Vec<Vec<String>> {
-    let (mut paths, mut stack, mut path, mut name) = (Vec::new(), Vec::<Vec<String>>::new(), Vec::new(), String::new());
-    for character in text.chars() {
-        match character {
-            c if c.is_alphanumeric() || c == '_' => name.push(c),
-            ':' => {
-                if !name.is_empty() {
-                    path.push(std::mem::take(&mut name));
-                }
-            }
-            '{' if name.is_empty() => stack.push(path.clone()),
-            c if c.is_whitespace() && !stack.is_empty() => {}
-            ',' | '}' if !stack.is_empty() => {
-                paths.push(
-                    path.iter().cloned().chain(Some(std::mem::take(&mut name)).filter(|n| !n.is_empty())).collect(),
-                );
-                if character == '}' {
-                    stack.pop();
-                }
-                path = stack.last().cloned().unwrap_or_default();
-                if stack.is_empty() {
-                    return paths;
-                }
-            }
-            _ => break,
+/// The paths that a source text names.
+#[derive(Default)]
+struct Named(Vec<Vec<String>>);
+
+impl Named {
+    fn add_imports(&mut self, tree: &UseTree, path: &[String]) {
+        let joined = |name: &Ident| [path, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(inner) => self.add_imports(&inner.tree, &joined(&inner.ident)),
+            UseTree::Group(group) => group.items.iter().for_each(|item| self.add_imports(item, path)),
+            UseTree::Name(name) if name.ident == "self" => self.0.push(path.to_vec()),
+            UseTree::Name(name) => self.0.push(joined(&name.ident)),
+            UseTree::Rename(rename) => self.0.push(joined(&rename.ident)),
+            UseTree::Glob(_) => self.0.push(path.to_vec()),
         }
     }
-    paths.push(path.into_iter().chain(Some(name).filter(|n| !n.is_empty())).collect());
-    paths
+}
+
+impl<'ast> Visit<'ast> for Named {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.add_imports(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if item.ident != "tests" {
+            visit::visit_item_mod(self, item);
+        }
+    }
 }
 
 /// A circle of modules, if there is one.
@@ -221,7 +228,7 @@ fn modules_do_not_go_in_circles() {
 
 #[test]
 fn circles_are_found() {
-    let text = "use crate::{a::{B, c::D}, e};\nlet x = super::f::g(1);";
+    let text = "use crate::{a::{B, c::D}, e};\nfn f() { super::f::g(1) }\nmod tests { use crate::h; }";
     let path = |text: &str| text.split("::").map(str::to_owned).collect::<Vec<_>>();
     let own = path("m::n");
     assert_eq!(paths_in(text, &own, false), ["a::B", "a::c::D", "e", "m::f::g"].map(path));

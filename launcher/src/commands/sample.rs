@@ -70,7 +70,9 @@ pub fn weights(checkpoint: &Checkpoint, model: &Model, kind: Weights) -> Result<
     }
     let (trained, frozen) = spec.partition(&mask);
     let trained = checkpoint.restore_into(&trained, &own).or_report()?;
-    let frozen = checkpoint.restore_into(&frozen, &all).or_report()?;
+    let read = |path: &ParamPath| checkpoint.read(&all.join(path)).or_report();
+    let read = frozen.paths().map(read).collect::<Result<Vec<_>>>()?;
+    let frozen = frozen.with_leaves(read);
     Ok(Params::merge(&trained, &frozen, &mask))
 }
 

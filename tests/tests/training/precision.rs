@@ -22,7 +22,7 @@ fn gradients(precision: Precision, phase: usize) -> Vec<f64> {
     state.trained = map(&state.trained, |_, array| {
         let mut next = || {
             count += 1.0;
-            0.3 * (count * 12.9898).sin()
+            0.1 * (count * 12.9898).sin()
         };
         let values: Vec<f64> = (0..array.shape().elements()).map(|_| next()).collect();
         HostArray::from_f64(array.ty().clone(), &values).unwrap()
