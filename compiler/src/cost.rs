@@ -10,11 +10,7 @@ use std::{
 
 use twinflow_array::TensorType;
 
-use crate::{
-    ops::{scan::Scan, while_loop::While},
-    primitive::Op,
-    program::{Program, ValueId},
-};
+use crate::program::{Program, ValueId};
 
 /// What an operation or a program computes and moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,15 +92,11 @@ impl ProgramCost {
                 |values: &[ValueId]| values.iter().map(|&value| program.ty(value).clone()).collect::<Vec<TensorType>>();
             let cost = instruction.op.cost(&types(&instruction.operands), &types(&instruction.results));
             *self.scopes.entry(scope.to_owned()).or_default() += cost * runs;
-            let steps = self.steps(instruction.op.as_ref());
-            instruction.op.bodies().into_iter().for_each(|body| self.add(body, scope, runs * steps));
+            let Some(bodies) = instruction.op.bodies() else { continue };
+            self.open_loops += usize::from(bodies.steps().is_none());
+            let runs = runs * bodies.steps().unwrap_or(1);
+            bodies.programs().into_iter().for_each(|body| self.add(body, scope, runs));
         }
-    }
-
-    /// How often an operation runs its bodies.
-    fn steps(&mut self, op: &dyn Op) -> u64 {
-        self.open_loops += usize::from(op.as_any().is::<While>());
-        op.as_any().downcast_ref::<Scan>().map_or(1, |scan| scan.length as u64)
     }
 }
 

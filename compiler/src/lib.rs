@@ -13,6 +13,7 @@ pub mod ops;
 pub mod passes;
 pub mod primitive;
 pub mod program;
+pub mod properties;
 pub mod random;
 pub mod stablehlo;
 mod trace;

@@ -103,7 +103,7 @@ impl Program {
     pub fn for_each_instruction<'a>(&'a self, f: &mut dyn FnMut(&'a Instruction)) {
         for instruction in &self.instructions {
             f(instruction);
-            instruction.op.bodies().into_iter().for_each(|body| body.for_each_instruction(f));
+            instruction.op.programs().into_iter().for_each(|body| body.for_each_instruction(f));
         }
     }
 }
