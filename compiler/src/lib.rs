@@ -21,7 +21,7 @@ mod trace;
 pub use autodiff::{Pullback, grad, jvp, value_and_grad, vjp};
 pub use cache::{Cache, CacheTally, CacheUsage};
 pub use control::{remat, scan, while_loop};
-pub use cost::{Cost, ProgramCost};
+pub use cost::Cost;
 pub use error::{TraceError, TraceErrorKind, TypeError};
 pub use indexing::{concatenate, stack};
 pub use jit::{Jit, JitError, Traced, jit, to_device, to_host, types_of};
@@ -29,7 +29,7 @@ pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
 pub use ops::convolution::ConvConfig;
 pub use ops::dot_general::DotDims;
-pub use program::Program;
+pub use program::{Program, ProgramCost};
 pub use random::Key;
 pub use trace::{Tensor, Trace, trace};
 pub use twinflow_array::{

@@ -7,17 +7,28 @@
 use std::{any::Any, fmt::Debug, sync::Arc};
 
 use ndarray::ArrayD;
-use twinflow_array::TensorType;
+use twinflow_array::{HostArray, TensorType};
 
 use crate::{
     cost::Cost,
     error::TypeError,
-    ops::{Registered, Sample},
     program::Program,
     properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
+
+/// An operation in the list of [`crate::ops`]: none is left out of what the tests run over.
+pub trait Registered {}
+
+/// An operation with operands that it accepts. Float operands are f64 and lie where the derivative exists.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The operation.
+    pub op: Arc<dyn Op>,
+    /// Its operands.
+    pub operands: Vec<HostArray>,
+}
 
 /// An operation with `N` operands and one result.
 pub trait Primitive<const N: usize>: Registered + Debug + PartialEq + Send + Sync + 'static {

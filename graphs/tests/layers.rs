@@ -31,7 +31,7 @@ fn convolutions_keep_or_divide_the_size() {
     for (side, stride, before) in [(3, 1, 1), (2, 1, 1), (4, 2, 1), (1, 1, 0)] {
         let layer = Conv2d { weight: pixels(&[side, side, 2, 3], 1.0), bias: pixels(&[3], 2.0), stride };
         let x = pixels(&[1, 4, 6, 2], 3.0);
-        let outputs = support::run(&(layer.clone(), x.clone()), |_, (layer, x)| vec![layer.forward(x, None)]);
+        let outputs = support::run(&(layer.clone(), x.clone()), |_, (layer, x)| vec![layer.forward(x)]);
         assert_eq!(outputs[0].shape(), [1, 4 / stride, 6 / stride, 3]);
         let [x, weight, bias] = [&x, &layer.weight, &layer.bias].map(HostArray::to_f64_array);
         assert_near(&outputs[0], |at| {
@@ -51,7 +51,7 @@ fn convolutions_keep_or_divide_the_size() {
 fn transposed_convolutions_spread_each_pixel() {
     let layer = ConvTranspose2d { weight: pixels(&[4, 4, 2, 3], 1.0), bias: pixels(&[3], 2.0), stride: 2 };
     let x = pixels(&[1, 3, 2, 2], 3.0);
-    let outputs = support::run(&(layer.clone(), x.clone()), |_, (layer, x)| vec![layer.forward(x, None)]);
+    let outputs = support::run(&(layer.clone(), x.clone()), |_, (layer, x)| vec![layer.forward(x)]);
     assert_eq!(outputs[0].shape(), [1, 6, 4, 3]);
     let [x, weight, bias] = [&x, &layer.weight, &layer.bias].map(HostArray::to_f64_array);
     // The pixel (h, w) reaches the outputs 2 h - 1 to 2 h + 2, by the kernel's rows from last to first.

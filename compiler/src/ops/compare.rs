@@ -33,7 +33,6 @@ pub enum Relation {
 /// `y = (a relation b)`, a bool; no derivative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
-    /// The relation.
     pub relation: Relation,
 }
 

@@ -16,7 +16,6 @@ use crate::{
 /// `y = value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// The value.
     pub value: HostArray,
 }
 

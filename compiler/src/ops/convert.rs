@@ -16,7 +16,6 @@ use crate::{
 /// `y = x` in another element type; between floats the cotangent is converted back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convert {
-    /// The result's element type.
     pub dtype: DType,
 }
 

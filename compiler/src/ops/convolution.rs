@@ -40,7 +40,7 @@ impl ConvConfig {
         }
     }
 
-    /// The same stride along every dim.
+    /// With this step along every dim.
     pub fn with_stride(mut self, stride: usize) -> Self {
         self.strides.fill(stride);
         self

@@ -16,7 +16,6 @@ use crate::{
 /// `y[i] = sum of x[j] along dim, j <= i` (`j >= i` if reverse). The adjoint runs the other way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CumulativeSum {
-    /// The dim summed along.
     pub dim: usize,
     /// Whether the sum starts at the end.
     pub reverse: bool,

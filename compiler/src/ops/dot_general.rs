@@ -29,7 +29,6 @@ pub struct DotDims {
 /// `y[b, m, n] = sum_k a[b, m, k] b[b, k, n]`, for any choice of dims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DotGeneral {
-    /// The pairing of dims.
     pub dims: DotDims,
     /// Multiply in this type and sum in the operands' (bf16 runs at twice the rate of f32); `None`: the operands' type.
     pub compute: Option<DType>,

@@ -45,7 +45,6 @@ fn clamped(starts: &[ArrayD<f64>], shape: &[usize], sizes: &[usize]) -> Vec<usiz
 /// then one scalar for each dim. The adjoint writes the block into zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DynamicSlice {
-    /// The block's shape.
     pub sizes: Shape,
 }
 

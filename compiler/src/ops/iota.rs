@@ -16,9 +16,7 @@ use crate::{
 /// `y[.., i, ..] = i`, i the index along `dim`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Iota {
-    /// The result's type.
     pub ty: TensorType,
-    /// The dim that is counted.
     pub dim: usize,
 }
 

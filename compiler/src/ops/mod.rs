@@ -24,9 +24,8 @@ pub(crate) mod slice;
 pub(crate) mod sort;
 pub(crate) mod while_loop;
 
-pub use sample::Sample;
-
-use crate::primitive::{Op, Primitive};
+pub use crate::primitive::Sample;
+use crate::primitive::{Op, Primitive, Registered};
 
 /// Sample applications of every operation of one family.
 pub struct Family {
@@ -43,9 +42,6 @@ fn primitive_samples<const N: usize, P: Primitive<N>>() -> Vec<Sample> {
 fn op_samples<O: Op>() -> Vec<Sample> {
     O::samples()
 }
-
-/// An operation in the list of families. [`Primitive`] and [`Op`] ask for it, so that none is left out of the tests.
-pub trait Registered {}
 
 macro_rules! families {
     ($($family:ident { $($primitive:ident),* ; $($op:ident),* })*) => {

@@ -16,7 +16,6 @@ use crate::{
 /// `y[i] = x[i[dims]]`: operand dim k becomes result dim `dims[k]`; size 1 repeats. The adjoint sums.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BroadcastInDim {
-    /// The result's shape.
     pub shape: Shape,
     /// The result dim of each operand dim, ascending.
     pub dims: Vec<usize>,
@@ -80,7 +79,6 @@ impl Primitive<1> for BroadcastInDim {
 /// `y = x` with the same elements in row-major order under another shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reshape {
-    /// The result's shape.
     pub shape: Shape,
 }
 

@@ -18,7 +18,6 @@ use crate::{
 /// `y[i] = x[starts + i * strides]` up to, not including, `limits`. The adjoint puts zeros around and between.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// The first index along each dim.
     pub starts: Vec<usize>,
     /// The index after the last along each dim.
     pub limits: Vec<usize>,
@@ -98,7 +97,6 @@ impl Primitive<1> for Slice {
 /// The adjoint takes the elements out again.
 #[derive(Clone, Debug)]
 pub struct Pad {
-    /// The filling.
     pub value: f64,
     /// `(low, high, interior)` of each dim.
     pub dims: Vec<(i64, i64, i64)>,

@@ -19,7 +19,6 @@ use crate::{
 /// cotangent where its value came from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sort {
-    /// The dim sorted along.
     pub dim: usize,
     /// Whether the largest come first.
     pub descending: bool,

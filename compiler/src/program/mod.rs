@@ -1,6 +1,9 @@
 //! Programs: straight-line lists of typed instructions, the tracer's result and every pass's input.
 
+mod cost;
 mod print;
+
+pub use cost::ProgramCost;
 
 use std::{collections::HashMap, panic::Location, sync::Arc};
 

@@ -56,9 +56,7 @@ struct Joint {
     forward: usize,
     /// The inputs for the cotangents of the active outputs.
     cotangents: Vec<ValueId>,
-    /// The active inputs' cotangents.
     gradients: Vec<ValueId>,
-    /// The body's own outputs.
     outputs: Vec<ValueId>,
 }
 
