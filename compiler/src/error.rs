@@ -5,6 +5,7 @@ use std::{fmt, panic::Location};
 use twinflow_array::TensorType;
 
 /// Why an operation does not accept its operands. The tracer adds operands, source line and module path.
+#[allow(missing_docs, reason = "fields are facts of the message above them")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TypeError {
     /// Operands must have equal element types.
@@ -18,18 +19,10 @@ pub enum TypeError {
     Kind {
         /// What the operation needs: "a float", "an integer", "bool".
         expected: &'static str,
-        /// The operand.
         found: TensorType,
     },
-    /// A dim index is out of range.
     #[error("dim {dim} is out of range for {ty}")]
-    Dim {
-        /// The index given.
-        dim: i64,
-        /// The operand.
-        ty: TensorType,
-    },
-    /// The number of operands is wrong.
+    Dim { dim: i64, ty: TensorType },
     #[error("{found} operands, {expected} expected")]
     Arity {
         /// How many the operation takes.
@@ -42,7 +35,6 @@ pub enum TypeError {
     Rule {
         /// The rule that is broken, with the numbers.
         rule: String,
-        /// The operand.
         ty: TensorType,
     },
 }

@@ -29,26 +29,22 @@ pub struct Jit<D, K, O> {
 }
 
 /// Why a compiled function could not run.
+#[allow(missing_docs, reason = "fields are facts of the message above them")]
 #[derive(Debug, thiserror::Error)]
 pub enum JitError {
     /// An argument is not of the type that the function was traced for.
     #[error("{function}: argument '{path}' is {found}, but the program takes {expected}")]
     Argument {
-        /// The function's name.
         function: String,
-        /// The argument's path.
         path: ParamPath,
         /// The type the function was traced for.
         expected: TensorType,
-        /// The type given.
         found: TensorType,
     },
     /// The plugin failed.
     #[error("{function}: {source}")]
     Pjrt {
-        /// The function's name.
         function: String,
-        /// The plugin's error.
         #[source]
         source: PjrtError,
     },

@@ -1,26 +1,42 @@
 //! What an operation is: its type rule, lowering, derivatives and meaning in one place.
 //!
 //! An operation with a fixed number of operands and one result implements [`Primitive`]; one with many or a varying
-//! number implements [`Op`] itself. No method has a default: an operation without a gradient does not compile.
+//! number implements [`Op`] itself, and [`Bodies`] if it runs programs. An operation without a gradient does not compile,
+//! nor does one that is not in the list of [`crate::ops`].
 
 use std::{any::Any, fmt::Debug, sync::Arc};
 
 use ndarray::ArrayD;
-use twinflow_array::TensorType;
+use twinflow_array::{HostArray, TensorType};
 
 use crate::{
     cost::Cost,
     error::TypeError,
-    ops::Sample,
     program::Program,
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
+/// An operation in the list of [`crate::ops`]: none is left out of what the tests run over.
+pub trait Registered {}
+
+/// An operation with operands that it accepts. Float operands are f64 and lie where the derivative exists.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The operation.
+    pub op: Arc<dyn Op>,
+    /// Its operands.
+    pub operands: Vec<HostArray>,
+}
+
 /// An operation with `N` operands and one result.
-pub trait Primitive<const N: usize>: Debug + Send + Sync + 'static {
-    /// The name in listings and errors.
+pub trait Primitive<const N: usize>: Registered + Debug + PartialEq + Send + Sync + 'static {
+    /// As in listings and errors.
     const NAME: &'static str;
+
+    /// What passes and derivatives may do with it.
+    const PROPERTIES: Properties;
 
     /// The type of the result.
     ///
@@ -50,12 +66,19 @@ pub trait Primitive<const N: usize>: Debug + Send + Sync + 'static {
 /// An operation on slices of operands and results; what the tracer stores.
 ///
 /// Cotangents and tangents are `None` where they are zero or where the value is not a float.
-pub trait Op: Debug + Send + Sync + 'static {
-    /// The name in listings and errors.
+pub trait Op: Registered + Any + Debug + Send + Sync {
+    /// As in listings and errors.
     fn name(&self) -> &'static str;
 
-    /// The attributes for listings and for telling equal operations apart; empty if there are none.
+    /// As in listings; empty if there are none.
     fn attributes(&self) -> String;
+
+    /// What passes and derivatives may do with it.
+    fn properties(&self) -> Properties;
+
+    /// Whether the other one gives the same results for the same operands, so that one of them will do. Never for what
+    /// is written twice on purpose: barriers, and what runs programs.
+    fn equals(&self, other: &dyn Op) -> bool;
 
     /// The types of the results.
     ///
@@ -78,19 +101,61 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// What it computes and moves, by itself; without its bodies.
     fn cost(&self, operands: &[TensorType], results: &[TensorType]) -> Cost;
 
-    /// The programs inside (bodies of loops).
-    fn bodies(&self) -> Vec<&Program>;
-
-    /// The same operation with other bodies, after a pass has run over them; `None` for operations without bodies.
-    fn with_bodies(&self, bodies: Vec<Program>) -> Option<Arc<dyn Op>>;
+    /// The operation as one that runs programs, if it does.
+    fn bodies(&self) -> Option<&dyn Bodies> {
+        None
+    }
 
     /// Applications that the tests check: value, both derivatives, StableHLO.
     fn samples() -> Vec<Sample>
     where
         Self: Sized;
+}
 
-    /// The operation itself, for passes that treat one kind specially.
-    fn as_any(&self) -> &dyn Any;
+/// An operation that runs programs: a loop, or rematerialisation.
+pub trait Bodies {
+    /// The programs.
+    fn programs(&self) -> Vec<&Program>;
+
+    /// The same operation with other programs of the same types, as many as it has.
+    fn with_programs(&self, programs: Vec<Program>) -> Arc<dyn Op>;
+
+    /// How often each runs; `None` if only the run decides.
+    fn steps(&self) -> Option<u64>;
+
+    /// The same operation with what its reverse rule needs as more results, and those results' types, if derivatives
+    /// are taken for the operands `asked`; `None` if the rule needs no more than there is.
+    fn saving_residuals(&self, asked: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)>;
+
+    /// The same operation without what serves none of the results that are `read`; `None` if it cannot do without.
+    fn prune(&self, read: &[bool]) -> Option<Pruned>;
+}
+
+/// An operation without its dead parts, and which operands and results it keeps.
+pub struct Pruned {
+    /// The rest.
+    pub op: Arc<dyn Op>,
+    /// Indices of the operands that it still takes.
+    pub operands: Vec<usize>,
+    /// Indices of the results that it still gives.
+    pub results: Vec<usize>,
+}
+
+impl dyn Op {
+    /// The programs that it runs, if any.
+    pub fn programs(&self) -> Vec<&Program> {
+        self.bodies().map_or(Vec::new(), Bodies::programs)
+    }
+
+    /// The primitive of this kind, if it is one.
+    pub(crate) fn primitive<const N: usize, P: Primitive<N>>(&self) -> Option<&P> {
+        (self as &dyn Any).downcast_ref::<Fixed<N, P>>().map(|fixed| &fixed.0)
+    }
+}
+
+/// [`Op::equals`] of operations whose attributes say all.
+pub(crate) fn same<O: Op + PartialEq>(op: &O, other: &dyn Op) -> bool {
+    (other as &dyn Any).downcast_ref::<O>() == Some(op)
 }
 
 /// Stores an operation of fixed arity as an [`Op`].
@@ -99,8 +164,10 @@ pub(crate) fn fixed<const N: usize, P: Primitive<N>>(primitive: P) -> Arc<dyn Op
 }
 
 /// The arity wrapper: checks the number of operands once and hands on arrays.
-#[derive(Debug)]
-pub(crate) struct Fixed<const N: usize, P>(pub(crate) P);
+#[derive(Debug, PartialEq)]
+pub(crate) struct Fixed<const N: usize, P>(P);
+
+impl<const N: usize, P: Registered> Registered for Fixed<N, P> {}
 
 impl<const N: usize, P: Primitive<N>> Op for Fixed<N, P> {
     fn name(&self) -> &'static str {
@@ -111,6 +178,14 @@ impl<const N: usize, P: Primitive<N>> Op for Fixed<N, P> {
         let text = format!("{:?}", self.0);
         let start = text.find([' ', '(']).unwrap_or(text.len());
         text[start..].trim().to_owned()
+    }
+
+    fn properties(&self) -> Properties {
+        P::PROPERTIES
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -144,20 +219,8 @@ impl<const N: usize, P: Primitive<N>> Op for Fixed<N, P> {
         self.0.cost(std::array::from_fn(|i| &operands[i]), &results[0])
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         P::samples()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        &self.0
     }
 }
 

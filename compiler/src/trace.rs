@@ -11,12 +11,11 @@ use std::{
     sync::Arc,
 };
 
-use twinflow_array::{DType, HostArray, Leaf, ParamPath, Place, Shape, TensorType, Tree};
+use twinflow_array::{DType, Leaf, ParamPath, Place, Shape, TensorType, Tree};
 
 use crate::{
     error::{TraceError, TraceErrorKind, show_location},
-    ops::{constant::Constant, iota::Iota},
-    primitive::{Op, fixed},
+    primitive::Op,
     program::{Instruction, Program, ValueId},
 };
 
@@ -128,31 +127,6 @@ impl Trace {
         let top = state.top();
         let program = &mut state.graphs[top].program;
         program.donated = program.inputs.len();
-    }
-
-    /// A constant.
-    #[track_caller]
-    pub fn constant(&self, value: HostArray) -> Tensor<'_> {
-        self.record(fixed(Constant { value }), &[])[0]
-    }
-
-    /// A scalar constant.
-    #[track_caller]
-    pub fn scalar(&self, dtype: DType, value: f64) -> Tensor<'_> {
-        let ty = TensorType::scalar(dtype);
-        self.constant(HostArray::from_f64(ty, &[value]).expect("one value fills a scalar"))
-    }
-
-    /// A tensor filled with one value.
-    #[track_caller]
-    pub fn full(&self, ty: TensorType, value: f64) -> Tensor<'_> {
-        self.scalar(ty.dtype, value).broadcast_to(ty.shape)
-    }
-
-    /// `0, 1, 2, ...` along `dim`, repeated along the others.
-    #[track_caller]
-    pub fn iota(&self, ty: TensorType, dim: usize) -> Tensor<'_> {
-        self.record(fixed(Iota { ty, dim }), &[])[0]
     }
 
     /// Names what `f` records: scopes nest to a module path, which errors, listings and profiles show.

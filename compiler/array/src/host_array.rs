@@ -21,36 +21,25 @@ pub struct HostArray {
 }
 
 /// Data that do not fit what they are meant for.
+#[allow(missing_docs, reason = "fields are facts of the message above them")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The number of elements differs from the shape's.
     #[error("{elements} elements do not fill {ty}, which holds {}", ty.shape.elements())]
     Length {
-        /// The type asked for.
         ty: TensorType,
         /// Elements given.
         elements: usize,
     },
     /// The array holds another element type.
     #[error("the array holds {actual}, not {expected}")]
-    DType {
-        /// The type asked for.
-        expected: DType,
-        /// The type held.
-        actual: DType,
-    },
+    DType { expected: DType, actual: DType },
     /// Too few or too many dims for a layout.
     #[error("{ty} is not {layout}")]
-    Layout {
-        /// The layout asked for.
-        layout: Layout,
-        /// The type given.
-        ty: TensorType,
-    },
+    Layout { layout: Layout, ty: TensorType },
     /// A leaf that other programs cannot hold as its place says.
     #[error("'{path}' is {ty}: {rule}")]
     Place {
-        /// The leaf.
         path: ParamPath,
         /// Its type.
         ty: TensorType,

@@ -1,6 +1,8 @@
 //! How to compile a program.
 
-use crate::{OptionValue, protobuf::Message};
+use prost::Message;
+
+use crate::{OptionValue, compile_proto as proto};
 
 /// How to compile a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,46 +47,59 @@ impl CompileOptions {
 
     /// The encoded `CompileOptionsProto` (xla/pjrt/proto/compile_options.proto), as plugins get it.
     pub fn encode(&self) -> Vec<u8> {
-        // env_option_overrides: map<string, OptionOverrideProto>, an entry being { 1: key, 2: value }.
-        let entry = |(name, value): &(String, OptionValue)| {
-            Message::default().bytes(1, name.as_bytes()).message(2, override_value(value))
+        let overrides = self.overrides.iter().map(|(name, value)| (name.clone(), override_value(value)));
+        let build_options = proto::ExecutableBuildOptions {
+            device_ordinal: self.device_ordinal.map_or(-1, |ordinal| ordinal as i64),
+            num_replicas: self.replicas as i64,
+            num_partitions: self.partitions as i64,
+            use_spmd_partitioning: self.use_spmd,
+            device_assignment: self.device_assignment.as_deref().map(assignment),
+            use_shardy_partitioner: self.use_shardy,
         };
-        let options = Message::default().message(3, self.build_options());
-        self.overrides.iter().map(entry).fold(options, |options, entry| options.message(7, entry)).into_bytes()
-    }
-
-    /// `ExecutableBuildOptionsProto`.
-    fn build_options(&self) -> Message {
-        let build = Message::default()
-            .int(1, self.device_ordinal.map_or(-1, |ordinal| ordinal as i64))
-            .int(4, self.replicas as i64)
-            .int(5, self.partitions as i64)
-            .bool(6, self.use_spmd)
-            .bool(19, self.use_shardy);
-        match &self.device_assignment {
-            Some(assignment) => build.message(9, encode_assignment(assignment)),
-            None => build,
-        }
+        proto::CompileOptions { build_options: Some(build_options), overrides: overrides.collect() }.encode_to_vec()
     }
 }
 
-/// `OptionOverrideProto`: one of string 1, bool 2, int 3, double 4. XLA takes lists as text.
-fn override_value(value: &OptionValue) -> Message {
-    let message = Message::default();
-    match value {
-        OptionValue::String(_) | OptionValue::IntList(_) => message.bytes(1, value.to_string().as_bytes()),
-        OptionValue::Bool(value) => message.bool(2, *value),
-        OptionValue::Int(value) => message.int(3, *value),
-        OptionValue::Float(value) => message.double(4, *value),
+/// XLA takes lists as text.
+fn override_value(value: &OptionValue) -> proto::OptionOverride {
+    let value = match value {
+        OptionValue::String(_) | OptionValue::IntList(_) => proto::OverrideValue::String(value.to_string()),
+        OptionValue::Bool(value) => proto::OverrideValue::Bool(*value),
+        OptionValue::Int(value) => proto::OverrideValue::Int(*value),
+        OptionValue::Float(value) => proto::OverrideValue::Double(*value),
+    };
+    proto::OptionOverride { value: Some(value) }
+}
+
+/// From `[replica][partition]`.
+fn assignment(ids: &[Vec<i64>]) -> proto::DeviceAssignment {
+    let partitions = ids.first().map_or(0, Vec::len);
+    let of_partition = |partition: usize| proto::ComputationDevice {
+        replica_device_ids: ids.iter().filter_map(|replica| replica.get(partition).copied()).collect(),
+    };
+    proto::DeviceAssignment {
+        replica_count: ids.len() as i32,
+        computation_count: partitions as i32,
+        computation_devices: (0..partitions).map(of_partition).collect(),
     }
 }
 
-/// `DeviceAssignmentProto`: replica count 1, partition count 2, and per partition (3) the replicas' device ids.
-fn encode_assignment(assignment: &[Vec<i64>]) -> Message {
-    let partitions = assignment.first().map_or(0, Vec::len);
-    let counts = Message::default().int(1, assignment.len() as i64).int(2, partitions as i64);
-    (0..partitions).fold(counts, |message, partition| {
-        let replicas = assignment.iter().filter_map(|replica| replica.get(partition).copied());
-        message.message(3, Message::default().ints(1, replicas))
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes put together by hand from the .proto files' numbers.
+    #[test]
+    fn options_are_encoded_as_plugins_read_them() {
+        let options = CompileOptions {
+            replicas: 2,
+            device_assignment: Some(vec![vec![3], vec![300]]),
+            ..CompileOptions::default().with_override("level", 0i64).with_override("fast", true)
+        };
+        let ordinal = [&[0x08], &[0xff; 9][..], &[0x01]].concat();
+        let devices = b"\x08\x02\x10\x01\x1a\x05\x0a\x03\x03\xac\x02";
+        let build = [&ordinal, &b"\x20\x02\x28\x01\x4a\x0b"[..], devices].concat();
+        let overrides = b"\x3a\x0a\x0a\x04fast\x12\x02\x10\x01\x3a\x0b\x0a\x05level\x12\x02\x18\x00";
+        assert_eq!(options.encode(), [&[0x1a, build.len() as u8], &build[..], overrides].concat());
+    }
 }

@@ -1,16 +1,13 @@
 //! What a compiled program says of itself.
 
-use std::{collections::BTreeMap, fmt, ptr, ptr::NonNull, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, ptr, ptr::NonNull, sync::Arc};
 
 use twinflow_array::{Shape, TensorType};
 
 use crate::{
-    OptionValue, PjrtError, Plugin,
-    client::ClientHandle,
-    element_type,
+    OptionValue, PjrtError, Plugin, element_type,
     option_value::{list, read_named_values, text},
     sys,
-    topology::TopologyHandle,
 };
 
 /// A compiled program, loaded on devices ([`crate::Executable`]) or not ([`crate::Topology::compile`]).
@@ -22,11 +19,8 @@ pub struct CompiledProgram {
     _owner: Owner,
 }
 
-/// What the program was compiled for, kept alive as long as it.
-pub(crate) enum Owner {
-    Client(#[allow(dead_code, reason = "held, not read")] Arc<ClientHandle>),
-    Topology(#[allow(dead_code, reason = "held, not read")] Arc<TopologyHandle>),
-}
+/// What a program was compiled for: kept alive as long as it, never read.
+pub(crate) type Owner = Arc<dyn Any + Send + Sync>;
 
 /// XLA's plan of a program's memory on one device, in bytes. Not in it: the CUDA context, NCCL's and cuDNN's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

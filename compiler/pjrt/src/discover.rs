@@ -152,7 +152,6 @@ fn candidates(platform: Platform, surroundings: &Surroundings) -> Vec<PathBuf> {
     unique(in_python.chain(in_plugins))
 }
 
-/// The paths without repetition.
 pub(crate) fn unique(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     let mut seen = HashSet::new();
     paths.filter(|path| seen.insert(path.clone())).collect()

@@ -61,6 +61,7 @@ impl fmt::Display for ErrorCode {
 }
 
 /// Any failure of this crate.
+#[allow(missing_docs, reason = "fields are facts of the message above them")]
 #[derive(Debug, thiserror::Error)]
 pub enum PjrtError {
     /// No plugin lies in any known place.
@@ -71,7 +72,6 @@ pub enum PjrtError {
         variable = crate::discover::PLUGIN_VARIABLE
     )]
     PluginNotFound {
-        /// The platform asked for.
         platform: Platform,
         /// Every file looked for, in order.
         looked: Vec<PathBuf>,
@@ -79,7 +79,6 @@ pub enum PjrtError {
     /// The plugin that the caller or the environment names does not exist.
     #[error("the PJRT plugin {} named by {origin} does not exist; correct the path, or run `make plugin`", path.display())]
     NamedPluginMissing {
-        /// The path named.
         path: PathBuf,
         /// Who named it: a setting or the environment variable.
         origin: &'static str,
@@ -87,76 +86,43 @@ pub enum PjrtError {
     /// The file cannot be opened as a shared library.
     #[error("{} is not a PJRT plugin: it does not load as a shared library ({source})", path.display())]
     NotALibrary {
-        /// The file.
         path: PathBuf,
         /// What the loader says.
         source: libloading::Error,
     },
     /// The library has no `GetPjrtApi`, or it returns nothing.
     #[error("{} is not a PJRT plugin: the library offers no PJRT function table (GetPjrtApi)", path.display())]
-    NotAPlugin {
-        /// The file.
-        path: PathBuf,
-    },
+    NotAPlugin { path: PathBuf },
     /// The plugin speaks a version of the C API that this program does not.
     #[error(
         "the PJRT plugin {} speaks C API {major}.{minor}; this program needs 0.{} or a later 0.x: install a newer plugin (`make plugin`)",
         path.display(), crate::plugin::OLDEST_MINOR
     )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The plugin's major version.
-        major: i32,
-        /// The plugin's minor version.
-        minor: i32,
-    },
+    Version { path: PathBuf, major: i32, minor: i32 },
     /// The plugin is older than a function that is needed, or leaves it out.
     #[error("the PJRT plugin {} (C API 0.{minor}) does not offer {function}; a newer plugin may", plugin.display())]
     Unsupported {
-        /// The function of the C API.
         function: &'static str,
-        /// The plugin's file.
         plugin: PathBuf,
         /// Its minor version.
         minor: i32,
     },
-    /// The plugin reports an error.
     #[error("{function} failed ({code}): {message}")]
-    Plugin {
-        /// The function of the C API.
-        function: &'static str,
-        /// The kind of error.
-        code: ErrorCode,
-        /// The plugin's message.
-        message: String,
-    },
+    Plugin { function: &'static str, code: ErrorCode, message: String },
     /// The plugin reports success and returns nothing.
     #[error("{function} succeeded without a result; the plugin is broken, install another (`make plugin`)")]
-    NullResult {
-        /// The function of the C API.
-        function: &'static str,
-    },
+    NullResult { function: &'static str },
     /// No connection to the platform's devices.
     #[error("cannot use {platform} through {}: {source}; is it a plugin for {platform}, and is there such a device?", plugin.display())]
     Connect {
-        /// The platform asked for.
         platform: Platform,
-        /// The plugin's file.
         plugin: PathBuf,
         /// What the plugin says.
         source: Box<PjrtError>,
     },
     /// The plugin serves another platform than the one asked for.
     #[error("the PJRT plugin {} serves '{actual}', not {expected}; name a plugin for {expected}", plugin.display())]
-    Platform {
-        /// The plugin's file.
-        plugin: PathBuf,
-        /// The platform asked for.
-        expected: Platform,
-        /// The name that the plugin gives.
-        actual: String,
-    },
+    Platform { plugin: PathBuf, expected: Platform, actual: String },
     /// A buffer or program output has an element type that host arrays cannot hold.
     #[error(
         "PJRT element type {code} has no host array type; convert to one of bool, u8, i32, i64, u32, u64, f16, bf16, f32, f64 inside the program"
@@ -170,7 +136,6 @@ pub enum PjrtError {
         "the program '{program}' runs on {expected} devices of this process, but {actual} argument lists were given"
     )]
     DeviceCount {
-        /// The program's name.
         program: String,
         /// Devices of this process that the program runs on.
         expected: usize,
@@ -180,7 +145,6 @@ pub enum PjrtError {
     /// The argument lists of two devices differ in length.
     #[error("the program '{program}' got {actual} arguments on device {device}, but {expected} on device 0")]
     ArgumentCount {
-        /// The program's name.
         program: String,
         /// Position of the device in the argument lists.
         device: usize,
@@ -194,13 +158,11 @@ pub enum PjrtError {
         "argument {argument} of '{program}' on device {device} ({ty}) belongs to another PJRT client; copy it through the host"
     )]
     ForeignBuffer {
-        /// The program's name.
         program: String,
         /// Position of the device in the argument lists.
         device: usize,
         /// Position of the argument.
         argument: usize,
-        /// The argument's type.
         ty: TensorType,
     },
     /// A program wants more devices than the topology has.
@@ -215,19 +177,13 @@ pub enum PjrtError {
     },
     /// A name that is neither a known kind of GPU nor a file.
     #[error("unknown target '{name}' (known: {known}; or name a file that holds a GpuTargetConfigProto as text)")]
-    UnknownTarget {
-        /// The name.
-        name: String,
-        /// The known names.
-        known: String,
-    },
+    UnknownTarget { name: String, known: String },
     /// A file that does not describe a GPU.
     #[error(
         "{} does not describe a GPU (as a GpuTargetConfigProto in text): {reason}; compiler/pjrt/targets/h200.txtpb is an example",
         path.display()
     )]
     TargetFile {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
@@ -244,8 +200,5 @@ pub enum PjrtError {
     },
     /// Host memory was asked of a buffer that does not lie there.
     #[error("the memory of {ty} lies on a device, not on the host; copy it with to_host")]
-    NotOnHost {
-        /// The buffer's type.
-        ty: TensorType,
-    },
+    NotOnHost { ty: TensorType },
 }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeSet, fmt, mem, ops::Deref, ptr, ptr::NonNull, sync::Arc};
 
 use crate::{
-    Buffer, CompileOptions, CompiledProgram, PjrtError,
-    client::ClientHandle,
-    compiled_program::{Owner, new_program},
-    sys,
+    Buffer, CompileOptions, CompiledProgram, PjrtError, client::ClientHandle, compiled_program::new_program, sys,
 };
 
 /// A compiled program, loaded on the devices of a client.
@@ -88,7 +85,7 @@ impl Executable {
             let args =
                 plugin.call::<sys::LoadedExecutable_GetExecutable>(|args| args.loaded_executable = raw.as_ptr())?;
             let executable = plugin.returned::<sys::LoadedExecutable_GetExecutable, _>(args.executable)?;
-            let program = CompiledProgram::from_raw(plugin, executable, Owner::Client(client.clone()))?;
+            let program = CompiledProgram::from_raw(plugin, executable, client.clone())?;
             let devices =
                 plugin.call::<sys::LoadedExecutable_AddressableDevices>(|args| args.executable = raw.as_ptr())?;
             let outputs = program.output_count()?;

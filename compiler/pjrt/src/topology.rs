@@ -3,10 +3,8 @@
 use std::{fmt, ptr, ptr::NonNull, sync::Arc};
 
 use crate::{
-    CompileOptions, CompiledProgram, OptionValue, PjrtError, Plugin,
-    compiled_program::{Owner, new_program},
-    option_value::to_named_values,
-    sys,
+    CompileOptions, CompiledProgram, OptionValue, PjrtError, Plugin, compiled_program::new_program,
+    option_value::to_named_values, sys,
 };
 
 /// Devices to compile for, present or not. Clones are cheap.
@@ -83,7 +81,7 @@ impl Topology {
                 args.client = ptr::null_mut();
             })?;
             let raw = plugin.returned::<sys::Compile, _>(args.executable)?;
-            CompiledProgram::from_raw(plugin, raw, Owner::Topology(self.handle.clone()))
+            CompiledProgram::from_raw(plugin, raw, self.handle.clone())
         }
     }
 }

@@ -6,8 +6,7 @@ use twinflow_array::Tree;
 
 use super::{alias, rebuild, tensors, trace_of};
 use crate::{
-    ops::scan::Scan,
-    program::ValueId,
+    program::{Instruction, ValueId},
     trace::{Tensor, Trace},
 };
 
@@ -101,6 +100,7 @@ pub(crate) fn backward<'t>(
     targets: &[(Tensor<'t>, Option<Tensor<'t>>)],
 ) -> Vec<Option<Tensor<'t>>> {
     let active = active_values(trace, begin, end, sources);
+    keep_residuals(trace, begin, end, &active);
     let mut bars: HashMap<ValueId, Tensor<'t>> = HashMap::new();
     for &(target, bar) in targets {
         let here = trace.is_open(target) && active.contains(&target.value);
@@ -139,21 +139,34 @@ fn check_cotangent<'t>(trace: &'t Trace, op: &str, x: Tensor<'t>, bar: Tensor<'t
     }
 }
 
-/// The float values that depend on the sources. Scans among them are made to keep what their reverse rule needs.
+/// The float values that depend on the sources.
 fn active_values(trace: &Trace, begin: usize, end: usize, sources: &[Tensor<'_>]) -> HashSet<ValueId> {
     let mut active: HashSet<ValueId> =
         sources.iter().filter(|source| source.dtype().is_float()).map(|source| source.value).collect();
     for index in begin..end {
         let (instruction, operands, results) = trace.equation(index);
-        let mask: Vec<bool> = operands.iter().map(|x| active.contains(&x.value)).collect();
-        if !mask.contains(&true) || instruction.op.name() == "stop_gradient" {
-            continue;
-        }
-        active.extend(results.iter().filter(|y| y.dtype().is_float()).map(|y| y.value));
-        if let Some(scan) = instruction.op.as_any().downcast_ref::<Scan>() {
-            let (saving, residuals) = scan.saving_residuals(&mask);
-            trace.extend_instruction(index, saving, residuals);
+        if passes_on(&instruction, &operands, &active) {
+            active.extend(results.iter().filter(|y| y.dtype().is_float()).map(|y| y.value));
         }
     }
     active
+}
+
+/// Makes the loops that derivatives pass through keep what their reverse rules need.
+fn keep_residuals(trace: &Trace, begin: usize, end: usize, active: &HashSet<ValueId>) {
+    for index in begin..end {
+        let (instruction, operands, _) = trace.equation(index);
+        let Some(bodies) = instruction.op.bodies().filter(|_| passes_on(&instruction, &operands, active)) else {
+            continue;
+        };
+        let asked: Vec<bool> = operands.iter().map(|x| active.contains(&x.value)).collect();
+        if let Some((saving, residuals)) = bodies.saving_residuals(&asked) {
+            trace.extend_instruction(index, saving, residuals);
+        }
+    }
+}
+
+/// Whether derivatives flow from some operand to the results.
+fn passes_on(instruction: &Instruction, operands: &[Tensor<'_>], active: &HashSet<ValueId>) -> bool {
+    !instruction.op.properties().blocks_gradient && operands.iter().any(|x| active.contains(&x.value))
 }

@@ -42,7 +42,6 @@ pub fn header(key: &Key, executable: &[u8]) -> Vec<u8> {
     [&MAGIC[..], key.bytes(), &length, blake3::hash(executable).as_bytes()].concat()
 }
 
-/// The executable in a file's bytes.
 pub fn executable<'a>(key: &Key, file: &'a [u8]) -> Result<&'a [u8], Damage> {
     let (header, executable) = file.split_at_checked(HEADER).ok_or(Damage::NotAnEntry)?;
     let (magic, header) = header.split_at(8);

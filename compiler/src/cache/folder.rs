@@ -23,14 +23,12 @@ pub struct CacheUsage {
     pub bytes: u64,
 }
 
-/// A folder of programs.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     most_bytes: u64,
 }
 
-/// A program's file.
 struct Stored {
     path: PathBuf,
     bytes: u64,

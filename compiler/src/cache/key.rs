@@ -44,7 +44,6 @@ impl Key {
         Some(Key(fields.0.finalize()))
     }
 
-    /// The hash.
     pub fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

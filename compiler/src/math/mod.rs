@@ -2,6 +2,7 @@
 
 mod collectives;
 mod convolutions;
+mod creation;
 mod elementwise;
 mod operators;
 mod ordering;

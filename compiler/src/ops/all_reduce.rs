@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::Primitive,
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -18,11 +19,12 @@ use crate::{
 /// on every replica's x, so the adjoint is the sum over the replicas once more. A loss that is averaged over the
 /// replicas itself, and the same on each, therefore has N times its gradient; take gradients of the replica's own loss
 /// and average them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AllReduceSum;
 
 impl Primitive<1> for AllReduceSum {
     const NAME: &'static str = "all_reduce_sum";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let number = x.dtype.is_float() || x.dtype.is_integer();

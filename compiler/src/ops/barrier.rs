@@ -1,6 +1,6 @@
 //! The optimization barrier: XLA moves and shares nothing across it.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 use twinflow_array::TensorType;
@@ -10,13 +10,13 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::Op,
-    program::Program,
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y = x` for all operands at once: every result waits for every operand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OptimizationBarrier;
 
 /// The same tensors behind a barrier: none is available before all are.
@@ -35,6 +35,14 @@ impl Op for OptimizationBarrier {
 
     fn attributes(&self) -> String {
         String::new()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, _: &dyn Op) -> bool {
+        false
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -63,20 +71,8 @@ impl Op for OptimizationBarrier {
         Cost::FREE
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let operands = (0..2).map(|seed| sample::spread(&[2, 3], seed, &(-1.0..1.0))).collect();
         vec![Sample::of_op(OptimizationBarrier, operands)]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

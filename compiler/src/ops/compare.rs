@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -30,14 +31,14 @@ pub enum Relation {
 }
 
 /// `y = (a relation b)`, a bool; no derivative.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
-    /// The relation.
     pub relation: Relation,
 }
 
 impl Primitive<2> for Compare {
     const NAME: &'static str = "compare";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [a, b]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
         Ok(a.require_same(b)?.with_dtype(DType::Bool))
@@ -91,11 +92,12 @@ impl Primitive<2> for Compare {
 }
 
 /// `y = condition ? a : b`; the cotangent goes where the value came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Select;
 
 impl Primitive<3> for Select {
     const NAME: &'static str = "select";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [condition, a, b]: [&TensorType; 3]) -> Result<TensorType, TypeError> {
         condition.require_bool()?;

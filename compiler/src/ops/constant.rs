@@ -8,19 +8,20 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::Primitive,
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y = value`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Constant {
-    /// The value.
     pub value: HostArray,
 }
 
 impl Primitive<0> for Constant {
     const NAME: &'static str = "constant";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, _: [&TensorType; 0]) -> Result<TensorType, TypeError> {
         Ok(self.value.ty().clone())

@@ -8,19 +8,20 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::Primitive,
+    properties::{Fold, Properties},
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y = x` in another element type; between floats the cotangent is converted back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Convert {
-    /// The result's element type.
     pub dtype: DType,
 }
 
 impl Primitive<1> for Convert {
     const NAME: &'static str = "convert";
+    const PROPERTIES: Properties = Properties::FREE.folding(Fold::Scalar);
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         Ok(x.with_dtype(self.dtype))

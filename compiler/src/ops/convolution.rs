@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
+    properties::Properties,
     stablehlo::{Block, Value, signature},
     trace::Tensor,
 };
@@ -39,7 +40,7 @@ impl ConvConfig {
         }
     }
 
-    /// The same stride along every dim.
+    /// With this step along every dim.
     pub fn with_stride(mut self, stride: usize) -> Self {
         self.strides.fill(stride);
         self
@@ -61,7 +62,7 @@ impl ConvConfig {
 /// `y[n, i.., g o] = sum over k.., c of x[n, i stride + k dilation - padding, g c] w[k.., c, g o]`, g the group.
 ///
 /// x is NHWC, the kernel w HWIO, y NHWC (with as many dims in place of HW as there are); the kernel is not flipped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
     /// How the kernel moves.
     pub config: ConvConfig,
@@ -189,6 +190,7 @@ fn batch_to_channels(x: Tensor<'_>, groups: usize) -> Tensor<'_> {
 
 impl Primitive<2> for Convolution {
     const NAME: &'static str = "convolution";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x, w]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
         let ConvConfig { strides, padding, lhs_dilation, rhs_dilation, groups } = &self.config;

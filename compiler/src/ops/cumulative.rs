@@ -8,14 +8,14 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y[i] = sum of x[j] along dim, j <= i` (`j >= i` if reverse). The adjoint runs the other way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CumulativeSum {
-    /// The dim summed along.
     pub dim: usize,
     /// Whether the sum starts at the end.
     pub reverse: bool,
@@ -29,6 +29,7 @@ impl CumulativeSum {
 
 impl Primitive<1> for CumulativeSum {
     const NAME: &'static str = "cumulative_sum";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let some = x.shape.get(self.dim).is_some_and(|&size| size > 0);

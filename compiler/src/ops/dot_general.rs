@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -26,9 +27,8 @@ pub struct DotDims {
 }
 
 /// `y[b, m, n] = sum_k a[b, m, k] b[b, k, n]`, for any choice of dims.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DotGeneral {
-    /// The pairing of dims.
     pub dims: DotDims,
     /// Multiply in this type and sum in the operands' (bf16 runs at twice the rate of f32); `None`: the operands' type.
     pub compute: Option<DType>,
@@ -183,6 +183,7 @@ impl DotGeneral {
 
 impl Primitive<2> for DotGeneral {
     const NAME: &'static str = "dot_general";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [a, b]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
         let DotDims { lhs_contract, rhs_contract, lhs_batch, rhs_batch } = &self.dims;

@@ -1,7 +1,5 @@
 //! Blocks whose place is known only when the program runs.
 
-use std::{any::Any, sync::Arc};
-
 use ndarray::{ArrayD, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
@@ -9,8 +7,8 @@ use super::{Sample, sample};
 use crate::{
     cost::Cost,
     error::TypeError,
-    primitive::{Op, Require},
-    program::Program,
+    primitive::{Op, Require, same},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -45,9 +43,8 @@ fn clamped(starts: &[ArrayD<f64>], shape: &[usize], sizes: &[usize]) -> Vec<usiz
 
 /// `y[i] = x[starts + i]`, the block of `sizes` at the starts, which are moved so that it lies inside. Operands: x,
 /// then one scalar for each dim. The adjoint writes the block into zeros.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DynamicSlice {
-    /// The block's shape.
     pub sizes: Shape,
 }
 
@@ -58,6 +55,14 @@ impl Op for DynamicSlice {
 
     fn attributes(&self) -> String {
         format!("{{ sizes: {} }}", self.sizes)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -99,14 +104,6 @@ impl Op for DynamicSlice {
         Cost::moving([&results[0], &results[0]])
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let sample = |dtype: DType, starts: [i64; 2]| {
             let x = sample::spread(&[4, 5], 0, &(-1.0..1.0));
@@ -115,15 +112,11 @@ impl Op for DynamicSlice {
         };
         vec![sample(DType::I32, [1, 2]), sample(DType::I32, [-1, 9]), sample(DType::U32, [2, 4_000_000_000])]
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// `y` is `x` with the block at the starts, moved so that it lies inside, replaced. Operands: x, the block, then one
 /// scalar for each dim. The adjoint reads the block out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DynamicUpdateSlice;
 
 impl Op for DynamicUpdateSlice {
@@ -133,6 +126,14 @@ impl Op for DynamicUpdateSlice {
 
     fn attributes(&self) -> String {
         String::new()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -186,14 +187,6 @@ impl Op for DynamicUpdateSlice {
         Cost::moving([&operands[1], &operands[1]])
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let sample = |dtype: DType, starts: [i64; 2]| {
             let [x, update] = [&[4, 5], &[2, 3]].map(|shape| sample::spread(shape, shape[0], &(-1.0..1.0)));
@@ -201,9 +194,5 @@ impl Op for DynamicUpdateSlice {
             Sample::of_op(DynamicUpdateSlice, vec![x, update, row, column])
         };
         vec![sample(DType::I32, [1, 2]), sample(DType::I32, [9, -1]), sample(DType::U32, [4_000_000_000, 1])]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -8,19 +8,24 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require, add_some},
+    properties::{Fold, Properties},
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
+const SAVE: Properties = Properties::SAVE;
+const CHEAP: Properties = Properties::CHEAP;
+
 /// `y = f(x)` with `dy/dx` as a function of x and y.
 macro_rules! unary {
-    ($($(#[$doc:meta])* $op:ident, $name:literal, $hlo:literal, $range:expr, $eval:expr, $derivative:expr;)*) => {$(
+    ($($(#[$doc:meta])* $op:ident, $name:literal, $properties:expr, $hlo:literal, $range:expr, $eval:expr, $derivative:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $op;
 
         impl Primitive<1> for $op {
             const NAME: &'static str = $name;
+            const PROPERTIES: Properties = $properties;
 
             fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
                 x.require_number()
@@ -67,52 +72,53 @@ fn lower_unary(op: &str, x: Value, ty: &TensorType, block: &mut Block) -> Value 
 
 unary! {
     /// `y = |x|`; `dy/dx = sign(x)`.
-    Abs, "abs", "stablehlo.abs", 0.5..2.0, f64::abs, |x, _| Some(x.sign());
+    Abs, "abs", SAVE, "stablehlo.abs", 0.5..2.0, f64::abs, |x, _| Some(x.sign());
     /// `y = ceil(x)`; flat.
-    Ceil, "ceil", "stablehlo.ceil", 0.1..0.9, f64::ceil, |_, _| None;
+    Ceil, "ceil", SAVE, "stablehlo.ceil", 0.1..0.9, f64::ceil, |_, _| None;
     /// `y = cos(x)`; `dy/dx = -sin(x)`.
-    Cos, "cos", "stablehlo.cosine", -2.0..2.0, f64::cos, |x, _| Some(-x.sin());
+    Cos, "cos", SAVE, "stablehlo.cosine", -2.0..2.0, f64::cos, |x, _| Some(-x.sin());
     /// `y = erf(x)`; `dy/dx = 2/sqrt(pi) exp(-x^2)`.
-    Erf, "erf", "chlo.erf", -1.5..1.5, erf, |x, _| Some((-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI);
+    Erf, "erf", SAVE, "chlo.erf", -1.5..1.5, erf, |x, _| Some((-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI);
     /// `y = exp(x)`; `dy/dx = y`.
-    Exp, "exp", "stablehlo.exponential", -2.0..2.0, f64::exp, |_, y| Some(y);
+    Exp, "exp", SAVE, "stablehlo.exponential", -2.0..2.0, f64::exp, |_, y| Some(y);
     /// `y = exp(x) - 1`; `dy/dx = y + 1`.
-    ExpM1, "exp_m1", "stablehlo.exponential_minus_one", -1.0..1.0, f64::exp_m1, |_, y| Some(y + 1.0);
+    ExpM1, "exp_m1", SAVE, "stablehlo.exponential_minus_one", -1.0..1.0, f64::exp_m1, |_, y| Some(y + 1.0);
     /// `y = floor(x)`; flat.
-    Floor, "floor", "stablehlo.floor", 0.1..0.9, f64::floor, |_, _| None;
+    Floor, "floor", SAVE, "stablehlo.floor", 0.1..0.9, f64::floor, |_, _| None;
     /// `y = ln(x)`; `dy/dx = 1/x`.
-    Log, "log", "stablehlo.log", 0.5..3.0, f64::ln, |x, _| Some(x.recip());
+    Log, "log", SAVE, "stablehlo.log", 0.5..3.0, f64::ln, |x, _| Some(x.recip());
     /// `y = ln(1 + x)`; `dy/dx = 1/(1 + x)`.
-    Log1p, "log1p", "stablehlo.log_plus_one", -0.5..2.0, f64::ln_1p, |x, _| Some((x + 1.0).recip());
+    Log1p, "log1p", SAVE, "stablehlo.log_plus_one", -0.5..2.0, f64::ln_1p, |x, _| Some((x + 1.0).recip());
     /// `y = -x`.
-    Neg, "neg", "stablehlo.negate", -2.0..2.0, |x| -x, |x, _| Some(x.full_like(-1.0));
+    Neg, "neg", CHEAP.folding(Fold::Scalar), "stablehlo.negate", -2.0..2.0, |x| -x, |x, _| Some(x.full_like(-1.0));
     /// `y = x` rounded, halves to even; flat.
-    Round, "round", "stablehlo.round_nearest_even", 0.6..1.4, f64::round_ties_even, |_, _| None;
+    Round, "round", SAVE, "stablehlo.round_nearest_even", 0.6..1.4, f64::round_ties_even, |_, _| None;
     /// `y = 1/sqrt(x)`; `dy/dx = -y/(2x)`.
-    Rsqrt, "rsqrt", "stablehlo.rsqrt", 0.5..3.0, |x| 1.0 / x.sqrt(), |x, y| Some(y * -0.5 / x);
+    Rsqrt, "rsqrt", SAVE, "stablehlo.rsqrt", 0.5..3.0, |x| 1.0 / x.sqrt(), |x, y| Some(y * -0.5 / x);
     /// `y = 1/(1 + exp(-x))`; `dy/dx = y (1 - y)`.
-    Sigmoid, "sigmoid", "stablehlo.logistic", -2.0..2.0, |x| 1.0 / (1.0 + (-x).exp()), |_, y| Some(y * (1.0 - y));
+    Sigmoid, "sigmoid", SAVE, "stablehlo.logistic", -2.0..2.0, |x| 1.0 / (1.0 + (-x).exp()), |_, y| Some(y * (1.0 - y));
     /// `y = -1, 0 or 1`; flat.
-    Sign, "sign", "stablehlo.sign", 0.5..2.0, |x| if x == 0.0 { 0.0 } else { x.signum() }, |_, _| None;
+    Sign, "sign", SAVE, "stablehlo.sign", 0.5..2.0, |x| if x == 0.0 { 0.0 } else { x.signum() }, |_, _| None;
     /// `y = sin(x)`; `dy/dx = cos(x)`.
-    Sin, "sin", "stablehlo.sine", -2.0..2.0, f64::sin, |x, _| Some(x.cos());
+    Sin, "sin", SAVE, "stablehlo.sine", -2.0..2.0, f64::sin, |x, _| Some(x.cos());
     /// `y = sqrt(x)`; `dy/dx = 1/(2y)`.
-    Sqrt, "sqrt", "stablehlo.sqrt", 0.5..3.0, f64::sqrt, |_, y| Some(0.5 / y);
+    Sqrt, "sqrt", SAVE, "stablehlo.sqrt", 0.5..3.0, f64::sqrt, |_, y| Some(0.5 / y);
     /// `y = tan(x)`; `dy/dx = 1 + y^2`.
-    Tan, "tan", "stablehlo.tan", -1.0..1.0, f64::tan, |_, y| Some(y * y + 1.0);
+    Tan, "tan", SAVE, "stablehlo.tan", -1.0..1.0, f64::tan, |_, y| Some(y * y + 1.0);
     /// `y = tanh(x)`; `dy/dx = 1 - y^2`.
-    Tanh, "tanh", "stablehlo.tanh", -2.0..2.0, f64::tanh, |_, y| Some(1.0 - y * y);
+    Tanh, "tanh", SAVE, "stablehlo.tanh", -2.0..2.0, f64::tanh, |_, y| Some(1.0 - y * y);
 }
 
 /// `y = f(a, b)` with `dy/da` and `dy/db` as functions of a, b and y, or `None` where y does not depend.
 macro_rules! binary {
-    ($($(#[$doc:meta])* $op:ident, $name:literal, $hlo:literal, $range:expr, $eval:expr, $da:expr, $db:expr;)*) => {$(
+    ($($(#[$doc:meta])* $op:ident, $name:literal, $properties:expr, $hlo:literal, $range:expr, $eval:expr, $da:expr, $db:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $op;
 
         impl Primitive<2> for $op {
             const NAME: &'static str = $name;
+            const PROPERTIES: Properties = $properties;
 
             fn infer(&self, [a, b]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
                 a.require_number()?;
@@ -154,26 +160,26 @@ macro_rules! binary {
 // The derivative is applied to a (co)tangent g at once, so that adding and subtracting multiply by nothing.
 binary! {
     /// `y = a + b`.
-    Add, "add", "stablehlo.add", -2.0..2.0, |a, b| a + b, |g, _, _, _| Some(g), |g, _, _, _| Some(g);
+    Add, "add", CHEAP.arithmetic([Some(0.0); 2]), "stablehlo.add", -2.0..2.0, |a, b| a + b, |g, _, _, _| Some(g), |g, _, _, _| Some(g);
     /// `y = a / b`; `dy/da = 1/b`, `dy/db = -y/b`.
-    Div, "div", "stablehlo.divide", 0.5..2.0, divide, |g, _, b, _| Some(g / b), |g, _, b, y| Some(-g * y / b);
+    Div, "div", SAVE.arithmetic([None, Some(1.0)]), "stablehlo.divide", 0.5..2.0, divide, |g, _, b, _| Some(g / b), |g, _, b, y| Some(-g * y / b);
     /// `y = max(a, b)`; the larger takes all, ties go to a.
-    Max, "max", "stablehlo.maximum", -2.0..2.0, f64::max,
+    Max, "max", CHEAP, "stablehlo.maximum", -2.0..2.0, f64::max,
         |g, a, b, _| Some(a.ge(b).select(g, 0.0)), |g, a, b, _| Some(a.ge(b).select(g.zeros_like(), g));
     /// `y = min(a, b)`; the smaller takes all, ties go to a.
-    Min, "min", "stablehlo.minimum", -2.0..2.0, f64::min,
+    Min, "min", CHEAP, "stablehlo.minimum", -2.0..2.0, f64::min,
         |g, a, b, _| Some(a.le(b).select(g, 0.0)), |g, a, b, _| Some(a.le(b).select(g.zeros_like(), g));
     /// `y = a b`; `dy/da = b`, `dy/db = a`.
-    Mul, "mul", "stablehlo.multiply", -2.0..2.0, |a, b| a * b, |g, _, b, _| Some(g * b), |g, a, _, _| Some(g * a);
+    Mul, "mul", CHEAP.arithmetic([Some(1.0); 2]), "stablehlo.multiply", -2.0..2.0, |a, b| a * b, |g, _, b, _| Some(g * b), |g, a, _, _| Some(g * a);
     /// `y = a^b`; `dy/da = b a^(b-1)`, `dy/db = y ln a` (0 where a = 0).
-    Pow, "pow", "stablehlo.power", 0.5..2.0, f64::powf,
+    Pow, "pow", SAVE, "stablehlo.power", 0.5..2.0, f64::powf,
         |g, a, b, _| Some(g * b * a.pow(b - 1.0)),
         |g, a, _, y| Some(g * a.eq(0.0).select(y.zeros_like(), y * a.eq(0.0).select(a.full_like(1.0), a).log()));
     /// `y = a - b trunc(a / b)`; `dy/da = 1`, `dy/db = -trunc(a / b)`.
-    Rem, "rem", "stablehlo.remainder", 0.7..0.95, |a, b| a % b,
+    Rem, "rem", SAVE, "stablehlo.remainder", 0.7..0.95, |a, b| a % b,
         |g, _, _, _| Some(g), |g, a, b, y| Some(-g * ((a - y) / b));
     /// `y = a - b`.
-    Sub, "sub", "stablehlo.subtract", -2.0..2.0, |a, b| a - b, |g, _, _, _| Some(g), |g, _, _, _| Some(-g);
+    Sub, "sub", CHEAP.arithmetic([None, Some(0.0)]), "stablehlo.subtract", -2.0..2.0, |a, b| a - b, |g, _, _, _| Some(g), |g, _, _, _| Some(-g);
 }
 
 /// Integer division by the reference truncates when the interpreter wraps to the result's type.
@@ -190,6 +196,13 @@ pub struct Clamp {
     pub high: f64,
 }
 
+impl PartialEq for Clamp {
+    /// By bits: -0 is not 0.
+    fn eq(&self, other: &Self) -> bool {
+        [self.low, self.high].map(f64::to_bits) == [other.low, other.high].map(f64::to_bits)
+    }
+}
+
 impl Clamp {
     fn derivative<'t>(&self, x: Tensor<'t>, g: Tensor<'t>) -> Tensor<'t> {
         x.ge(self.low).and(x.le(self.high)).select(g, 0.0)
@@ -198,6 +211,7 @@ impl Clamp {
 
 impl Primitive<1> for Clamp {
     const NAME: &'static str = "clamp";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         x.require(self.low <= self.high, || format!("clamp needs low <= high, not {} and {}", self.low, self.high))?;

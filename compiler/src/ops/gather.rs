@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::Properties,
     stablehlo::{Block, Value, signature},
     trace::Tensor,
 };
@@ -93,7 +94,7 @@ impl Indexing {
 }
 
 /// `y = x` at the places that the indices name; the adjoint adds there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gather {
     /// Which places.
     pub indexing: Indexing,
@@ -101,6 +102,7 @@ pub struct Gather {
 
 impl Primitive<2> for Gather {
     const NAME: &'static str = "gather";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x, indices]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
         self.indexing.selected(x, indices)
@@ -161,7 +163,7 @@ impl Primitive<2> for Gather {
 
 /// `y = x`, and `updates` added at the places that the indices name, several at one place too. Operands: x, indices,
 /// updates. The adjoint reads there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ScatterAdd {
     /// Which places.
     pub indexing: Indexing,
@@ -169,6 +171,7 @@ pub struct ScatterAdd {
 
 impl Primitive<3> for ScatterAdd {
     const NAME: &'static str = "scatter_add";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x, indices, updates]: [&TensorType; 3]) -> Result<TensorType, TypeError> {
         updates.require_same(&self.indexing.selected(x, indices)?)?;

@@ -8,16 +8,18 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::Primitive,
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y = x` under a new name: marks a variable that derivatives are taken for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Alias;
 
 impl Primitive<1> for Alias {
     const NAME: &'static str = "alias";
+    const PROPERTIES: Properties = Properties { is_identity: true, ..Properties::FREE };
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         Ok(x.clone())
@@ -49,11 +51,12 @@ impl Primitive<1> for Alias {
 }
 
 /// `y = x` with derivative zero.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StopGradient;
 
 impl Primitive<1> for StopGradient {
     const NAME: &'static str = "stop_gradient";
+    const PROPERTIES: Properties = Properties { blocks_gradient: true, is_identity: true, ..Properties::CHEAP };
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         Ok(x.clone())

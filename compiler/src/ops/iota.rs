@@ -8,21 +8,21 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y[.., i, ..] = i`, i the index along `dim`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Iota {
-    /// The result's type.
     pub ty: TensorType,
-    /// The dim that is counted.
     pub dim: usize,
 }
 
 impl Primitive<0> for Iota {
     const NAME: &'static str = "iota";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, _: [&TensorType; 0]) -> Result<TensorType, TypeError> {
         self.ty.require(self.dim < self.ty.shape.rank(), || format!("there is no dim {} to count along", self.dim))?;

@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -25,13 +26,14 @@ fn bits(value: f64) -> u64 {
 }
 
 macro_rules! bitwise {
-    ($($(#[$doc:meta])* $op:ident, $name:literal, $hlo:literal, $require:expr, $eval:expr, $samples:expr;)*) => {$(
+    ($($(#[$doc:meta])* $op:ident, $name:literal, $properties:expr, $hlo:literal, $require:expr, $eval:expr, $samples:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $op;
 
         impl Primitive<2> for $op {
             const NAME: &'static str = $name;
+            const PROPERTIES: Properties = $properties;
 
             fn infer(&self, [a, b]: [&TensorType; 2]) -> Result<TensorType, TypeError> {
                 let require: fn(&TensorType) -> Result<TensorType, TypeError> = $require;
@@ -73,23 +75,24 @@ macro_rules! bitwise {
 
 bitwise! {
     /// `y = a & b`.
-    And, "and", "stablehlo.and", require_bits, |a, b| a & b, [DType::Bool, DType::U32];
+    And, "and", Properties::CHEAP, "stablehlo.and", require_bits, |a, b| a & b, [DType::Bool, DType::U32];
     /// `y = a | b`.
-    Or, "or", "stablehlo.or", require_bits, |a, b| a | b, [DType::Bool, DType::U32];
+    Or, "or", Properties::CHEAP, "stablehlo.or", require_bits, |a, b| a | b, [DType::Bool, DType::U32];
     /// `y = a ^ b`.
-    Xor, "xor", "stablehlo.xor", require_bits, |a, b| a ^ b, [DType::Bool, DType::U32];
+    Xor, "xor", Properties::CHEAP, "stablehlo.xor", require_bits, |a, b| a ^ b, [DType::Bool, DType::U32];
     /// `y = a << b`.
-    ShiftLeft, "shift_left", "stablehlo.shift_left", |ty| ty.require_integer(), |a, b| a << b, [DType::U32, DType::I32];
+    ShiftLeft, "shift_left", Properties::SAVE, "stablehlo.shift_left", |ty| ty.require_integer(), |a, b| a << b, [DType::U32, DType::I32];
     /// `y = a >> b`, zeros shifted in.
-    ShiftRight, "shift_right", "stablehlo.shift_right_logical", |ty| ty.require_integer(), |a, b| a >> b, [DType::U32];
+    ShiftRight, "shift_right", Properties::SAVE, "stablehlo.shift_right_logical", |ty| ty.require_integer(), |a, b| a >> b, [DType::U32];
 }
 
 /// `y = !x`: negation of a truth value, complement of an integer's bits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Not;
 
 impl Primitive<1> for Not {
     const NAME: &'static str = "not";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         require_bits(x)

@@ -24,9 +24,8 @@ pub(crate) mod slice;
 pub(crate) mod sort;
 pub(crate) mod while_loop;
 
-pub use sample::Sample;
-
-use crate::primitive::{Op, Primitive};
+pub use crate::primitive::Sample;
+use crate::primitive::{Op, Primitive, Registered};
 
 /// Sample applications of every operation of one family.
 pub struct Family {
@@ -46,6 +45,8 @@ fn op_samples<O: Op>() -> Vec<Sample> {
 
 macro_rules! families {
     ($($family:ident { $($primitive:ident),* ; $($op:ident),* })*) => {
+        $($(impl Registered for $family::$primitive {})* $(impl Registered for $family::$op {})*)*
+
         /// Every operation with sample operands, by family.
         pub fn catalogue() -> Vec<Family> {
             vec![$(Family {

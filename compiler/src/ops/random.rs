@@ -1,6 +1,6 @@
 //! Random bits from a counter.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
@@ -9,15 +9,15 @@ use super::{Sample, sample};
 use crate::{
     cost::Cost,
     error::TypeError,
-    primitive::{Op, Require},
-    program::Program,
+    primitive::{Op, Require, same},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// Threefry-2x32 with 20 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3; SC 2011): a bijection of
 /// pairs of 32-bit words for each key. Operands: key 0, key 1, counter 0, counter 1, all u32 of one shape; two results.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Threefry2x32;
 
 /// The bits that each round rotates by; they repeat every eight rounds.
@@ -148,6 +148,14 @@ impl Op for Threefry2x32 {
         String::new()
     }
 
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
+    }
+
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
         let [first, others @ ..] = operands else { return Err(TypeError::Arity { expected: 4, found: 0 }) };
         if others.len() != 3 {
@@ -186,14 +194,6 @@ impl Op for Threefry2x32 {
         Cost::moving(operands.iter().chain(results)).with_flops(flops)
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let words = |values: [i64; 3]| sample::integers(DType::U32, &[3], &values);
         let operands = vec![
@@ -203,10 +203,6 @@ impl Op for Threefry2x32 {
             words([0, 0xffff_ffff, 0x85a3_08d3]),
         ];
         vec![Sample::of_op(Threefry2x32, operands)]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -50,7 +51,7 @@ fn spread_back<'t>(y: Tensor<'t>, dims: &[usize], shape: Shape) -> Tensor<'t> {
 }
 
 /// `y = sum of x over dims`; the adjoint repeats.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReduceSum {
     /// The dims summed over, ascending.
     pub dims: Vec<usize>,
@@ -58,6 +59,7 @@ pub struct ReduceSum {
 
 impl Primitive<1> for ReduceSum {
     const NAME: &'static str = "reduce_sum";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         reduced(x, &self.dims)
@@ -95,7 +97,7 @@ impl Primitive<1> for ReduceSum {
 macro_rules! extreme {
     ($($(#[$doc:meta])* $op:ident, $name:literal, $hlo:literal, $initial:expr, $f:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $op {
             /// The dims reduced over, ascending.
             pub dims: Vec<usize>,
@@ -111,6 +113,7 @@ macro_rules! extreme {
 
         impl Primitive<1> for $op {
             const NAME: &'static str = $name;
+            const PROPERTIES: Properties = Properties::SAVE;
 
             fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
                 reduced(x, &self.dims)

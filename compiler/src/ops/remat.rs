@@ -1,6 +1,6 @@
 //! Rematerialisation: trade a second forward pass for the memory of the residuals (Chen et al. 2016).
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 use twinflow_array::{DType, TensorType};
@@ -11,8 +11,9 @@ use crate::{
     cost::Cost,
     error::TypeError,
     interpreter::interpret,
-    primitive::{Op, Require},
+    primitive::{Bodies, Op, Pruned, Require},
     program::Program,
+    properties::Properties,
     stablehlo::{Block, Value, lower_body},
     trace::{Tensor, trace},
 };
@@ -23,6 +24,29 @@ pub struct Remat {
     pub(crate) body: Arc<Program>,
 }
 
+impl Bodies for Remat {
+    fn programs(&self) -> Vec<&Program> {
+        vec![&self.body]
+    }
+
+    fn with_programs(&self, programs: Vec<Program>) -> Arc<dyn Op> {
+        let [body] = programs.try_into().expect("one program for one");
+        Arc::new(Remat { body: Arc::new(body) })
+    }
+
+    fn steps(&self) -> Option<u64> {
+        Some(1)
+    }
+
+    fn saving_residuals(&self, _: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
+        None
+    }
+
+    fn prune(&self, _: &[bool]) -> Option<Pruned> {
+        None
+    }
+}
+
 impl Op for Remat {
     fn name(&self) -> &'static str {
         "remat"
@@ -30,6 +54,14 @@ impl Op for Remat {
 
     fn attributes(&self) -> String {
         String::new()
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, _: &dyn Op) -> bool {
+        false
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -75,12 +107,8 @@ impl Op for Remat {
         Cost::FREE
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        vec![&self.body]
-    }
-
-    fn with_bodies(&self, bodies: Vec<Program>) -> Option<Arc<dyn Op>> {
-        Some(Arc::new(Remat { body: Arc::new(bodies.into_iter().next()?) }))
+    fn bodies(&self) -> Option<&dyn Bodies> {
+        Some(self)
     }
 
     fn samples() -> Vec<Sample> {
@@ -94,9 +122,5 @@ impl Op for Remat {
         let body = Arc::new(Program { input_names: Vec::new(), output_names: Vec::new(), ..body });
         let operands = (0..2).map(|seed| sample::spread(&[2, 3], seed, &(-1.0..1.0))).collect();
         vec![Sample::of_op(Remat { body }, operands)]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

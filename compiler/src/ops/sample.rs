@@ -5,18 +5,9 @@ use std::{ops::Range, sync::Arc};
 use twinflow_array::{DType, HostArray, Shape, TensorType};
 
 use crate::{
-    primitive::{Op, Primitive, fixed},
+    primitive::{Op, Primitive, Sample, fixed},
     trace::{Tensor, Trace},
 };
-
-/// An operation with operands that it accepts. Float operands are f64 and lie where the derivative exists.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// The operation.
-    pub op: Arc<dyn Op>,
-    /// Its operands.
-    pub operands: Vec<HostArray>,
-}
 
 impl Sample {
     /// Applies the operation to tensors in place of its operands.

@@ -8,14 +8,14 @@ use crate::{
     cost::Cost,
     error::TypeError,
     primitive::{Primitive, Require},
+    properties::{Fold, Properties},
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y[i] = x[i[dims]]`: operand dim k becomes result dim `dims[k]`; size 1 repeats. The adjoint sums.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BroadcastInDim {
-    /// The result's shape.
     pub shape: Shape,
     /// The result dim of each operand dim, ascending.
     pub dims: Vec<usize>,
@@ -23,6 +23,7 @@ pub struct BroadcastInDim {
 
 impl Primitive<1> for BroadcastInDim {
     const NAME: &'static str = "broadcast_in_dim";
+    const PROPERTIES: Properties = Properties::FREE.folding(Fold::Rearranged);
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let ascending = self.dims.is_sorted_by(|a, b| a < b) && self.dims.len() == x.shape.rank();
@@ -76,14 +77,14 @@ impl Primitive<1> for BroadcastInDim {
 }
 
 /// `y = x` with the same elements in row-major order under another shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reshape {
-    /// The result's shape.
     pub shape: Shape,
 }
 
 impl Primitive<1> for Reshape {
     const NAME: &'static str = "reshape";
+    const PROPERTIES: Properties = Properties::FREE.folding(Fold::Rearranged);
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let fits = x.shape.elements() == self.shape.elements();
@@ -119,7 +120,7 @@ impl Primitive<1> for Reshape {
 }
 
 /// `y[i[0], i[1], ..] = x[..]` with result dim k being operand dim `permutation[k]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Transpose {
     /// The operand dim of each result dim.
     pub permutation: Vec<usize>,
@@ -135,6 +136,7 @@ impl Transpose {
 
 impl Primitive<1> for Transpose {
     const NAME: &'static str = "transpose";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let mut sorted = self.permutation.clone();

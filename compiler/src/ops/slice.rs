@@ -1,6 +1,6 @@
 //! Parts and unions of tensors: slice, pad, reverse, concatenate.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 use twinflow_array::{Shape, TensorType};
@@ -9,16 +9,15 @@ use super::{Sample, sample};
 use crate::{
     cost::Cost,
     error::TypeError,
-    primitive::{Op, Primitive, Require},
-    program::Program,
+    primitive::{Op, Primitive, Require, same},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
 
 /// `y[i] = x[starts + i * strides]` up to, not including, `limits`. The adjoint puts zeros around and between.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// The first index along each dim.
     pub starts: Vec<usize>,
     /// The index after the last along each dim.
     pub limits: Vec<usize>,
@@ -51,6 +50,7 @@ impl Slice {
 
 impl Primitive<1> for Slice {
     const NAME: &'static str = "slice";
+    const PROPERTIES: Properties = Properties::CHEAP;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let rank = x.shape.rank();
@@ -97,7 +97,6 @@ impl Primitive<1> for Slice {
 /// The adjoint takes the elements out again.
 #[derive(Clone, Debug)]
 pub struct Pad {
-    /// The filling.
     pub value: f64,
     /// `(low, high, interior)` of each dim.
     pub dims: Vec<(i64, i64, i64)>,
@@ -111,8 +110,16 @@ impl Pad {
     }
 }
 
+impl PartialEq for Pad {
+    /// By bits: -0 is not 0.
+    fn eq(&self, other: &Self) -> bool {
+        (self.value.to_bits(), &self.dims) == (other.value.to_bits(), &other.dims)
+    }
+}
+
 impl Primitive<1> for Pad {
     const NAME: &'static str = "pad";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let rank = x.shape.rank();
@@ -174,7 +181,7 @@ impl Primitive<1> for Pad {
 }
 
 /// `y[.., i, ..] = x[.., n - 1 - i, ..]` along the dims; it is its own adjoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reverse {
     /// The dims that are turned round, ascending.
     pub dims: Vec<usize>,
@@ -182,6 +189,7 @@ pub struct Reverse {
 
 impl Primitive<1> for Reverse {
     const NAME: &'static str = "reverse";
+    const PROPERTIES: Properties = Properties::SAVE;
 
     fn infer(&self, [x]: [&TensorType; 1]) -> Result<TensorType, TypeError> {
         let ascending = self.dims.is_sorted_by(|a, b| a < b) && self.dims.iter().all(|&dim| dim < x.shape.rank());
@@ -217,7 +225,7 @@ impl Primitive<1> for Reverse {
 }
 
 /// `y` holds the operands one after the other along `dim`. The adjoint slices.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Concatenate {
     /// The dim along which the operands follow each other.
     pub dim: usize,
@@ -230,6 +238,14 @@ impl Op for Concatenate {
 
     fn attributes(&self) -> String {
         format!("{{ dim: {} }}", self.dim)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -268,7 +284,7 @@ impl Op for Concatenate {
             return vec![None];
         }
         let dots: Vec<Tensor<'t>> = x.iter().zip(x_dot).map(|(x, dot)| dot.unwrap_or_else(|| x.zeros_like())).collect();
-        vec![Some(crate::indexing::concatenate(&dots, self.dim as isize))]
+        x[0].trace().record(Arc::new(self.clone()), &dots).into_iter().map(Some).collect()
     }
 
     fn eval(&self, operands: &[ArrayD<f64>], _: &[TensorType]) -> Vec<ArrayD<f64>> {
@@ -280,14 +296,6 @@ impl Op for Concatenate {
         Cost::moving(operands.iter().chain(results))
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let operands = |shapes: &[[usize; 2]]| {
             shapes.iter().enumerate().map(|(i, shape)| sample::spread(shape, i, &(-1.0..1.0))).collect()
@@ -296,9 +304,5 @@ impl Op for Concatenate {
             Sample::of_op(Concatenate { dim: 1 }, operands(&[[2, 1], [2, 3], [2, 2]])),
             Sample::of_op(Concatenate { dim: 0 }, operands(&[[2, 3]])),
         ]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

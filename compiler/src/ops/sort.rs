@@ -1,7 +1,5 @@
 //! Sorting along a dim.
 
-use std::{any::Any, sync::Arc};
-
 use ndarray::{ArrayD, Axis};
 use twinflow_array::{DType, TensorType};
 
@@ -9,8 +7,8 @@ use super::{Sample, sample};
 use crate::{
     cost::Cost,
     error::TypeError,
-    primitive::{Op, Require},
-    program::Program,
+    primitive::{Op, Require, same},
+    properties::Properties,
     stablehlo::{Block, Value},
     trace::Tensor,
 };
@@ -19,9 +17,8 @@ use crate::{
 ///
 /// Floats are in total order: -0 before 0, and NaN last (those with the sign bit first). The adjoint puts each
 /// cotangent where its value came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sort {
-    /// The dim sorted along.
     pub dim: usize,
     /// Whether the largest come first.
     pub descending: bool,
@@ -46,6 +43,14 @@ impl Op for Sort {
 
     fn attributes(&self) -> String {
         format!("{{ dim: {}, descending: {} }}", self.dim, self.descending)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, other: &dyn Op) -> bool {
+        same(self, other)
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -102,14 +107,6 @@ impl Op for Sort {
         Cost::moving(x.iter().chain(results)).with_flops(comparisons)
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        Vec::new()
-    }
-
-    fn with_bodies(&self, _: Vec<Program>) -> Option<Arc<dyn Op>> {
-        None
-    }
-
     fn samples() -> Vec<Sample> {
         let sort = |dim: usize, descending: bool, operand| Sample::of_op(Sort { dim, descending }, vec![operand]);
         vec![
@@ -119,9 +116,5 @@ impl Op for Sort {
             sort(0, false, sample::integers(DType::I32, &[5], &[3, -1, 3, 0, -1])),
             sort(0, true, sample::integers(DType::U32, &[5], &[3, 1, 3, 4_000_000_000, 1])),
         ]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -1,6 +1,6 @@
 //! A loop whose number of steps is known only when it runs.
 
-use std::{any::Any, panic::Location, sync::Arc};
+use std::{panic::Location, sync::Arc};
 
 use ndarray::ArrayD;
 use twinflow_array::{DType, TensorType};
@@ -10,8 +10,9 @@ use crate::{
     cost::Cost,
     error::{TraceErrorKind, TypeError},
     interpreter::interpret,
-    primitive::{Op, Require},
+    primitive::{Bodies, Op, Pruned, Require},
     program::Program,
+    properties::Properties,
     stablehlo::{Block, Value, lower_body},
     trace::{Tensor, trace},
 };
@@ -29,6 +30,29 @@ impl While {
     }
 }
 
+impl Bodies for While {
+    fn programs(&self) -> Vec<&Program> {
+        vec![&self.condition, &self.body]
+    }
+
+    fn with_programs(&self, programs: Vec<Program>) -> Arc<dyn Op> {
+        let [condition, body] = <[_; 2]>::try_from(programs).expect("two programs for two").map(Arc::new);
+        Arc::new(While { condition, body })
+    }
+
+    fn steps(&self) -> Option<u64> {
+        None
+    }
+
+    fn saving_residuals(&self, _: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
+        None
+    }
+
+    fn prune(&self, _: &[bool]) -> Option<Pruned> {
+        None
+    }
+}
+
 impl Op for While {
     fn name(&self) -> &'static str {
         "while"
@@ -36,6 +60,14 @@ impl Op for While {
 
     fn attributes(&self) -> String {
         format!("{{ carries: {} }}", self.carries())
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, _: &dyn Op) -> bool {
+        false
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -94,13 +126,8 @@ impl Op for While {
         Cost::FREE
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        vec![&self.condition, &self.body]
-    }
-
-    fn with_bodies(&self, bodies: Vec<Program>) -> Option<Arc<dyn Op>> {
-        let [condition, body] = <[Program; 2]>::try_from(bodies).ok()?;
-        Some(Arc::new(While { condition: Arc::new(condition), body: Arc::new(body) }))
+    fn bodies(&self) -> Option<&dyn Bodies> {
+        Some(self)
     }
 
     fn samples() -> Vec<Sample> {
@@ -114,9 +141,5 @@ impl Op for While {
         let body = build(&|x| x[0].trace().outputs("", &vec![x[0] + 1.0, x[1] * 1.5]));
         let operands = vec![sample::integers(DType::I32, &[], &[0]), sample::spread(&[2], 0, &(-1.0..1.0))];
         vec![Sample::of_op(While { condition, body }, operands)]
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -3,48 +3,34 @@
 use std::collections::HashMap;
 
 use super::in_bodies;
-use crate::{
-    ops::constant::Constant,
-    primitive::Op,
-    program::{Program, ValueId},
-};
+use crate::program::{Instruction, Program, ValueId};
 
-/// Shares equal instructions. Operations with bodies and barriers stay apart: remat computes twice on purpose.
+/// Shares equal instructions, and drops those that give their operand as it is. Operations with bodies and barriers stay
+/// apart: remat computes twice on purpose.
 pub fn share_common_subexpressions(program: Program) -> Program {
     let mut program = in_bodies(program, share_common_subexpressions);
     let mut same: HashMap<ValueId, ValueId> = HashMap::new();
-    let mut seen: HashMap<(&'static str, String, Vec<ValueId>), Vec<ValueId>> = HashMap::new();
-    let mut kept = Vec::with_capacity(program.instructions.len());
+    let mut kept: Vec<Instruction> = Vec::with_capacity(program.instructions.len());
+    // Of each name and operands, the instructions kept.
+    let mut seen: HashMap<(&'static str, Vec<ValueId>), Vec<usize>> = HashMap::new();
     for mut instruction in program.instructions {
         for operand in &mut instruction.operands {
             *operand = same.get(operand).copied().unwrap_or(*operand);
         }
-        let name = instruction.op.name();
-        if matches!(name, "alias" | "stop_gradient") {
+        if instruction.op.properties().is_identity {
             same.insert(instruction.results[0], instruction.operands[0]);
             continue;
         }
-        if !instruction.op.bodies().is_empty() || name == "optimization_barrier" {
-            kept.push(instruction);
-            continue;
-        }
-        let key = (name, identity(&*instruction.op), instruction.operands.clone());
-        if let Some(results) = seen.get(&key) {
-            same.extend(instruction.results.iter().copied().zip(results.iter().copied()));
-        } else {
-            seen.insert(key, instruction.results.clone());
-            kept.push(instruction);
+        let alike = seen.entry((instruction.op.name(), instruction.operands.clone())).or_default();
+        match alike.iter().find(|&&earlier| kept[earlier].op.equals(&*instruction.op)) {
+            Some(&earlier) => same.extend(instruction.results.into_iter().zip(kept[earlier].results.iter().copied())),
+            None => {
+                alike.push(kept.len());
+                kept.push(instruction);
+            }
         }
     }
     program.instructions = kept;
     program.outputs.iter_mut().for_each(|output| *output = same.get(output).copied().unwrap_or(*output));
     program
-}
-
-/// What tells equal operations apart. Listings cut long constants short, so their bytes speak for them.
-fn identity(op: &dyn Op) -> String {
-    match op.as_any().downcast_ref::<Constant>() {
-        Some(Constant { value }) => format!("{} {:?}", value.ty(), value.bytes()),
-        None => op.attributes(),
-    }
 }

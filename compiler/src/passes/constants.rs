@@ -11,6 +11,7 @@ use crate::{
     ops::constant::Constant,
     primitive::fixed,
     program::{Instruction, Program, ValueId},
+    properties::Fold,
 };
 
 /// Folds operations on scalar constants, and `x + 0`, `x - 0`, `x * 1`, `x / 1` with a constant that is the same
@@ -44,14 +45,11 @@ pub fn fold_constants(program: Program) -> Program {
 /// The operand that an operation with a neutral element returns as it is.
 fn unchanged(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: &[TensorType]) -> Option<ValueId> {
     let [a, b] = instruction.operands[..] else { return None };
-    let is = |value: &ValueId, number: f64| known.get(value) == Some(&number);
-    let result = match instruction.op.name() {
-        "add" if is(&b, 0.0) => a,
-        "add" if is(&a, 0.0) => b,
-        "sub" if is(&b, 0.0) => a,
-        "mul" if is(&b, 1.0) => a,
-        "mul" if is(&a, 1.0) => b,
-        "div" if is(&b, 1.0) => a,
+    let is = |value: ValueId, neutral: Option<f64>| neutral.is_some() && known.get(&value).copied() == neutral;
+    let [first, second] = instruction.op.properties().neutral;
+    let result = match (is(a, first), is(b, second)) {
+        (_, true) => a,
+        (true, _) => b,
         _ => return None,
     };
     (types[result.index()] == types[instruction.results[0].index()]).then_some(result)
@@ -60,14 +58,14 @@ fn unchanged(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: &[
 /// The number that fills the result, if it is known.
 fn splat_value(instruction: &Instruction, known: &HashMap<ValueId, f64>, types: &[TensorType]) -> Option<f64> {
     let ty = &types[instruction.results.first()?.index()];
-    if let Some(Constant { value }) = instruction.op.as_any().downcast_ref() {
+    if let Some(Constant { value }) = instruction.op.primitive() {
         return (ty.shape.elements() == 1).then(|| value.to_f64()[0]).filter(|&value| is_exact(ty, value));
     }
     let operands: Vec<f64> =
         instruction.operands.iter().map(|value| known.get(value).copied()).collect::<Option<_>>()?;
-    match instruction.op.name() {
-        "broadcast_in_dim" | "reshape" => operands.first().copied(),
-        "add" | "sub" | "mul" | "div" | "neg" | "convert" if ty.shape.rank() == 0 => {
+    match instruction.op.properties().fold {
+        Fold::Rearranged => operands.first().copied(),
+        Fold::Scalar if ty.shape.rank() == 0 => {
             let scalars: Vec<ArrayD<f64>> = operands.iter().map(|&value| ArrayD::from_elem(vec![], value)).collect();
             let result = instruction.op.eval(&scalars, std::slice::from_ref(ty)).swap_remove(0);
             let exact = HostArray::from_f64(ty.clone(), &[wrap(result, ty.dtype).sum()]).ok()?;

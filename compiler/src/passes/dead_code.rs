@@ -1,9 +1,9 @@
 //! Dead code: instructions whose results nobody reads, and dead parts of loops.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use crate::{
-    ops::scan::Scan,
+    primitive::Pruned,
     program::{Instruction, Program, ValueId},
 };
 
@@ -24,24 +24,17 @@ pub fn eliminate_dead_code(mut program: Program) -> Program {
 }
 
 fn prune(instruction: Instruction, live: &HashSet<ValueId>) -> Instruction {
-    let Some(scan) = instruction.op.as_any().downcast_ref::<Scan>() else {
-        return simplify_bodies(instruction);
-    };
+    let Some(bodies) = instruction.op.bodies() else { return instruction };
     let read: Vec<bool> = instruction.results.iter().map(|result| live.contains(result)).collect();
-    let pruned = scan.prune(&read);
+    let Some(Pruned { op, operands, results }) = bodies.prune(&read) else {
+        let programs = bodies.programs().into_iter().cloned().map(eliminate_dead_code);
+        return Instruction { op: bodies.with_programs(programs.collect()), ..instruction };
+    };
     let pick = |values: &[ValueId], kept: &[usize]| kept.iter().map(|&i| values[i]).collect();
     Instruction {
-        operands: pick(&instruction.operands, &pruned.operands),
-        results: pick(&instruction.results, &pruned.results),
-        op: Arc::new(pruned.scan),
+        operands: pick(&instruction.operands, &operands),
+        results: pick(&instruction.results, &results),
+        op,
         ..instruction
     }
-}
-
-fn simplify_bodies(mut instruction: Instruction) -> Instruction {
-    let bodies: Vec<Program> = instruction.op.bodies().into_iter().cloned().map(eliminate_dead_code).collect();
-    if let Some(op) = instruction.op.with_bodies(bodies) {
-        instruction.op = op;
-    }
-    instruction
 }

@@ -18,9 +18,8 @@ pub fn simplify(program: Program) -> Program {
 /// The program with `pass` run over the bodies of its loops.
 fn in_bodies(mut program: Program, pass: fn(Program) -> Program) -> Program {
     for instruction in &mut program.instructions {
-        let bodies = instruction.op.bodies().into_iter().cloned().map(pass).collect();
-        if let Some(op) = instruction.op.with_bodies(bodies) {
-            instruction.op = op;
+        if let Some(bodies) = instruction.op.bodies() {
+            instruction.op = bodies.with_programs(bodies.programs().into_iter().cloned().map(pass).collect());
         }
     }
     program

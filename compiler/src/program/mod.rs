@@ -1,6 +1,9 @@
 //! Programs: straight-line lists of typed instructions, the tracer's result and every pass's input.
 
+mod cost;
 mod print;
+
+pub use cost::ProgramCost;
 
 use std::{collections::HashMap, panic::Location, sync::Arc};
 
@@ -103,7 +106,7 @@ impl Program {
     pub fn for_each_instruction<'a>(&'a self, f: &mut dyn FnMut(&'a Instruction)) {
         for instruction in &self.instructions {
             f(instruction);
-            instruction.op.bodies().into_iter().for_each(|body| body.for_each_instruction(f));
+            instruction.op.programs().into_iter().for_each(|body| body.for_each_instruction(f));
         }
     }
 }

@@ -44,7 +44,7 @@ fn write_instruction(program: &Program, instruction: &Instruction, f: &mut dyn W
     let attributes = instruction.op.attributes();
     let attributes = if attributes.is_empty() { String::new() } else { format!(" {attributes}") };
     writeln!(f, "{indent}{} = {}({}){attributes}", results.join(", "), instruction.op.name(), operands.join(", "))?;
-    instruction.op.bodies().into_iter().try_for_each(|body| write_program(body, f, depth + 1))
+    instruction.op.programs().into_iter().try_for_each(|body| write_program(body, f, depth + 1))
 }
 
 fn show(value: ValueId) -> String {

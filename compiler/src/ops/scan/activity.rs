@@ -15,7 +15,7 @@ fn active_outputs(program: &Program, inputs: &[bool]) -> Vec<bool> {
     let float = |value: &ValueId| program.ty(*value).dtype.is_float();
     let mut active: HashSet<ValueId> =
         program.inputs.iter().zip(inputs).filter(|(value, on)| **on && float(value)).map(|(value, _)| *value).collect();
-    for instruction in program.instructions.iter().filter(|instruction| instruction.op.name() != "stop_gradient") {
+    for instruction in program.instructions.iter().filter(|instruction| !instruction.op.properties().blocks_gradient) {
         if instruction.operands.iter().any(|operand| active.contains(operand)) {
             active.extend(instruction.results.iter().copied().filter(float));
         }

@@ -5,7 +5,7 @@ mod forward_rule;
 mod prune;
 mod reverse_rule;
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis};
 use twinflow_array::{DType, Shape, TensorType};
@@ -16,8 +16,9 @@ use crate::{
     cost::Cost,
     error::TypeError,
     interpreter::interpret,
-    primitive::{Op, Require},
+    primitive::{Bodies, Op, Pruned, Require},
     program::Program,
+    properties::Properties,
     stablehlo::{Block, Value, lower_body},
     trace::{Tensor, Trace, trace},
 };
@@ -122,6 +123,29 @@ impl Scan {
     }
 }
 
+impl Bodies for Scan {
+    fn programs(&self) -> Vec<&Program> {
+        vec![&self.body]
+    }
+
+    fn with_programs(&self, programs: Vec<Program>) -> Arc<dyn Op> {
+        let [body] = programs.try_into().expect("one program for one");
+        Arc::new(Scan { body: Arc::new(body), reverse_rule: None, ..self.clone() })
+    }
+
+    fn steps(&self) -> Option<u64> {
+        Some(self.length as u64)
+    }
+
+    fn saving_residuals(&self, asked: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
+        Some(self.with_reverse_rule(asked))
+    }
+
+    fn prune(&self, read: &[bool]) -> Option<Pruned> {
+        Some(self.without_dead_parts(read))
+    }
+}
+
 impl Op for Scan {
     fn name(&self) -> &'static str {
         "scan"
@@ -130,6 +154,14 @@ impl Op for Scan {
     fn attributes(&self) -> String {
         let direction = if self.reverse { " reverse" } else { "" };
         format!("{{ length: {}, carries: {}, xs: {} }}{direction}", self.length, self.carries, self.xs)
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::SAVE
+    }
+
+    fn equals(&self, _: &dyn Op) -> bool {
+        false
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
@@ -208,21 +240,12 @@ impl Op for Scan {
         Cost::moving(xs.iter().chain(&results[self.carries..])) * 2
     }
 
-    fn bodies(&self) -> Vec<&Program> {
-        vec![&self.body]
-    }
-
-    fn with_bodies(&self, bodies: Vec<Program>) -> Option<Arc<dyn Op>> {
-        let body = Arc::new(bodies.into_iter().next()?);
-        Some(Arc::new(Scan { body, reverse_rule: None, ..self.clone() }))
+    fn bodies(&self) -> Option<&dyn Bodies> {
+        Some(self)
     }
 
     fn samples() -> Vec<Sample> {
         [false, true].into_iter().map(sample_scan).collect()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

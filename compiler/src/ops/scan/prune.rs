@@ -3,18 +3,11 @@
 use std::sync::Arc;
 
 use super::Scan;
-use crate::{passes::eliminate_dead_code, program::Program};
-
-/// A scan without its dead parts, and which operands and results it keeps.
-pub(crate) struct Pruned {
-    pub scan: Scan,
-    pub operands: Vec<usize>,
-    pub results: Vec<usize>,
-}
+use crate::{passes::eliminate_dead_code, primitive::Pruned, program::Program};
 
 impl Scan {
     /// Drops ys that are not read, carries that serve nothing, and operands that the body then ignores.
-    pub(crate) fn prune(&self, read: &[bool]) -> Pruned {
+    pub(super) fn without_dead_parts(&self, read: &[bool]) -> Pruned {
         let mut live: Vec<bool> = read.to_vec();
         let (body, used) = loop {
             let outputs = self.body.outputs.iter().zip(&live).filter(|(_, live)| **live).map(|(value, _)| *value);
@@ -38,7 +31,7 @@ impl Scan {
             reverse_rule: None,
             ..self.clone()
         };
-        Pruned { scan, operands, results }
+        Pruned { op: Arc::new(scan), operands, results }
     }
 }
 

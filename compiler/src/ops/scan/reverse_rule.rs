@@ -18,7 +18,9 @@ use crate::{
     autodiff::backward,
     error::TraceError,
     passes::eliminate_dead_code,
-    program::{Instruction, Program, ValueId},
+    primitive::Op,
+    program::{Program, ValueId},
+    properties::Recompute,
     trace::{Tensor, Trace, trace},
 };
 
@@ -47,35 +49,6 @@ pub(super) fn body_of(traced: Result<Program, TraceError>) -> Program {
     }
 }
 
-/// Elementwise operations and rearrangements that cost less than keeping their result.
-fn is_cheap(instruction: &Instruction) -> bool {
-    const CHEAP: [&str; 22] = [
-        "add",
-        "alias",
-        "and",
-        "broadcast_in_dim",
-        "clamp",
-        "compare",
-        "constant",
-        "convert",
-        "iota",
-        "max",
-        "min",
-        "mul",
-        "neg",
-        "not",
-        "or",
-        "reshape",
-        "select",
-        "slice",
-        "stop_gradient",
-        "sub",
-        "transpose",
-        "xor",
-    ];
-    CHEAP.contains(&instruction.op.name())
-}
-
 /// The body, its outputs' cotangents and its own reverse pass in one program.
 struct Joint {
     program: Program,
@@ -83,9 +56,7 @@ struct Joint {
     forward: usize,
     /// The inputs for the cotangents of the active outputs.
     cotangents: Vec<ValueId>,
-    /// The active inputs' cotangents.
     gradients: Vec<ValueId>,
-    /// The body's own outputs.
     outputs: Vec<ValueId>,
 }
 
@@ -158,10 +129,12 @@ impl Joint {
             let Some(&index) = maker.get(&value) else { continue };
             let instruction = &program.instructions[index];
             let at_hand = |operand: &ValueId| residuals.contains(operand) || invariant.contains(operand);
-            let again =
-                invariant.contains(&value) || (is_cheap(instruction) && instruction.operands.iter().all(at_hand));
-            let rearranges = matches!(instruction.op.name(), "broadcast_in_dim" | "reshape" | "convert" | "alias");
-            if again || rearranges {
+            let again = match instruction.op.properties().recompute {
+                Recompute::Save => false,
+                Recompute::Cheap => instruction.operands.iter().all(at_hand),
+                Recompute::Free => true,
+            };
+            if again || invariant.contains(&value) {
                 residuals.remove(&value);
                 run.insert(index);
                 residuals.extend(&instruction.operands);
@@ -185,7 +158,7 @@ impl Joint {
 
 impl Scan {
     /// The same loop with residuals as more ys (where they are no ys yet), and those ys' types.
-    pub(crate) fn saving_residuals(&self, asked: &[bool]) -> (Arc<dyn crate::primitive::Op>, Vec<TensorType>) {
+    pub(super) fn with_reverse_rule(&self, asked: &[bool]) -> (Arc<dyn Op>, Vec<TensorType>) {
         let active = self.active_inputs(asked);
         let outputs = positions(&self.active_results(&active));
         let joint = Joint::new(self, &active, &outputs);
