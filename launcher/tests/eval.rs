@@ -50,9 +50,9 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
     write_idx(&place, "bars-test", 60);
 
     let first = place.run("eval --checkpoint r --nfe 1,4 --count 5 --out a.json").ok();
-    assert!(first.out.contains("kept in bars.judge.h5") && first.out.contains("4 (any)"), "{}", first.out);
+    assert!(["kept in", "bars.judge.h5", "4 (any)"].iter().all(|part| first.out.contains(part)), "{}", first.out);
     let second = place.run("eval --checkpoint r --nfe 1,4 --count 5 --out b.json").ok();
-    assert!(second.out.contains("read from bars.judge.h5"), "{}", second.out);
+    assert!(second.out.contains("read from") && second.out.contains("bars.judge.h5"), "{}", second.out);
     let text = |file: &str| std::fs::read_to_string(place.path(file)).unwrap();
     assert_eq!(text("a.json"), text("b.json"));
 
@@ -74,7 +74,7 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
     std::fs::write(place.path("bars.judge.h5"), "not HDF5").unwrap();
     let mut command = place.command("eval --checkpoint r --nfe 1 --count 1 --out c.json");
     let third = ran(command.output().unwrap()).ok();
-    assert!(third.out.contains("kept in bars.judge.h5"), "{}", third.out);
+    assert!(third.out.contains("kept in") && third.out.contains("bars.judge.h5"), "{}", third.out);
     let report: Value = serde_json::from_str(&text("c.json")).unwrap();
     assert!(report["results"][0]["diversity"].is_null(), "{report}");
 }

@@ -40,4 +40,10 @@ impl Model {
     pub fn compute(&self) -> Option<DType> {
         self.precision.compute()
     }
+
+    /// Samples per run of the sampler: many small ones, few large ones. It must depend on nothing that changes between
+    /// calls, for the last bits of a sample may depend on the batch it is computed in.
+    pub fn samples_per_run(&self) -> usize {
+        (65_536 / self.data.sample.iter().product::<usize>().max(1)).clamp(16, 1024)
+    }
 }

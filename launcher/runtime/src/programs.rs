@@ -7,7 +7,7 @@ use twinflow_methods::flow::{SampleConfig, draw_samples};
 use twinflow_nn::{Condition, Params};
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 
-use crate::{model::Model, sampler::chunk_size};
+use crate::model::Model;
 
 /// No inputs.
 pub type Nothing = Option<Spec>;
@@ -86,7 +86,7 @@ impl ProgramKind {
             ProgramKind::Begin(phase) => listing(&begin(trainer, phase)?, products, devices),
             ProgramKind::Gradients(phase) => listing(&gradients(trainer, phase)?, products, devices),
             ProgramKind::Update(phase) => listing(&update(trainer, phase)?, products, devices),
-            ProgramKind::Sample => listing(&sample(model, config, chunk_size(model.data().sample))?, products, 1),
+            ProgramKind::Sample => listing(&sample(model, config, model.samples_per_run())?, products, 1),
         })
     }
 }

@@ -48,7 +48,7 @@ impl Sampler {
     /// What tracing and compiling met.
     pub fn new(model: &Model, config: &SampleConfig, devices: &Devices) -> Result<Self> {
         let shape = model.data().sample;
-        let chunk = chunk_size(shape);
+        let chunk = model.samples_per_run();
         let traced = programs::sample(model, config, chunk).or_report()?;
         let jit = devices.compile(traced, 1).or_report()?;
         Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
@@ -97,10 +97,4 @@ impl SampleSet {
 fn numbered(label: i32, count: usize) -> impl Iterator<Item = (i32, u32)> {
     let first = (label as u32).wrapping_mul(NUMBERS_PER_LABEL);
     (0..count).map(move |j| (label, first.wrapping_add(j as u32)))
-}
-
-/// Samples per program run: many small ones, few large ones. It must depend on nothing that changes between calls, for
-/// the last bits of a sample may depend on the batch it is computed in.
-pub fn chunk_size(shape: [usize; 3]) -> usize {
-    (65_536 / shape.iter().product::<usize>().max(1)).clamp(16, 1024)
 }
