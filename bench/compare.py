@@ -29,7 +29,7 @@ class Bench:
     def __init__(self, arguments, folder):
         self.arguments, self.folder, self.count = arguments, folder, 0
 
-    def ours(self, name, precision, cache=None):
+    def ours(self, name, precision, cache=None, program=None):
         """A run from an empty compile cache, or one step from the cache that another run left. Gives the cache too."""
         self.count += 1
         run = self.folder / f"run-{self.count}"
@@ -39,7 +39,7 @@ class Bench:
             "train.precision": precision,
             "train.steps": 1 if cache else self.arguments.steps,
         }
-        command = [self.arguments.program, "train", "--config", CONFIG, *assignments(settings)]
+        command = [program or self.arguments.program, "train", "--config", CONFIG, *assignments(settings)]
         return measure(name, command), settings["device.cache_dir"]
 
     def ours_f32(self):
@@ -48,6 +48,9 @@ class Bench:
 
     def ours_bf16(self):
         return [self.ours("ours bf16", "bf16")[0]]
+
+    def before(self, precision):
+        return [self.ours(f"before {precision}", precision, program=self.arguments.before)[0]]
 
     def jax(self, precision, layers="scan"):
         peer = [self.arguments.python, "bench/jax_peer.py", "--config", CONFIG, "--steps", str(self.arguments.steps)]
@@ -63,6 +66,10 @@ class Bench:
             lambda: self.jax("bf16"),
             lambda: self.jax("f32", "loop"),
         ]
+        if self.arguments.before:
+            # Beside what it is compared with.
+            kinds[1:1] = [lambda: self.before("f32")]
+            kinds[4:4] = [lambda: self.before("bf16")]
         runs = [run for kind in (reversed(kinds) if backwards else kinds) for run in kind()]
         return {run.name: run for run in runs}
 
@@ -108,7 +115,13 @@ def rows(rounds):
     first = lambda run: run.first_step
     beyond_a_step = median(lambda runs: first(runs["ours f32 cached"]) - step(runs["ours f32"]))
     bf16_goal = 0.75 if has_bf16() else None
-    return [
+    since = [
+        against(f"{what}, {precision}, against the program before", number, f"ours {precision}", f"before {precision}", goal)
+        for what, number, goal in [("step", step, 1.02), ("processor time of a step", cpu, None), ("peak memory", peak, None)]
+        for precision in ("f32", "bf16")
+        if "before f32" in rounds[0]
+    ]
+    return since + [
         against("step, f32, s", step, "ours f32", "jax f32", 1.0, noise=1.03),
         against("the same, JAX's blocks unrolled", step, "ours f32", "jax f32 loop", 1.0, noise=1.03),
         against("step, bf16, s; its ratio to our own f32", step, "ours bf16", "ours f32", bf16_goal),
@@ -153,6 +166,7 @@ def environment(arguments):
         "ours": f"{output_of(arguments.program, '--version')} (CPU plugin {plugin[1]})",
         "jax": output_of(arguments.python, "-c", versions),
         "date": datetime.date.today().isoformat(),
+        "before": arguments.before and arguments.before_commit,
         "command": shlex.join(["python3", "bench/compare.py", *sys.argv[1:]]),
     }
 
@@ -161,6 +175,7 @@ def markdown(steps, found, table, rounds):
     lines = "\n".join(row.markdown() for row in table)
     losses = {name: statistics.mean(loss for runs in rounds for loss in runs[name].losses) for name in rounds[0]}
     means = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items() if name != "ours f32 cached")
+    before = f"The program before is that of commit {found['before']}.\n\n" if found["before"] else ""
     bf16 = "with" if found["avx512_bf16"] else "without"
     return f"""# Speed against JAX
 
@@ -172,7 +187,7 @@ def markdown(steps, found, table, rounds):
 |---|---|---|---|---|
 {lines}
 
-Up to the end of the first step a process starts, traces and compiles; nothing was compiled before, but for the line about the cache. Peak memory is that of the whole process; ours ends with a checkpoint and pictures, JAX's with its last step.
+{before}Up to the end of the first step a process starts, traces and compiles; nothing was compiled before, but for the line about the cache. Peak memory is that of the whole process; ours ends with a checkpoint and pictures, JAX's with its last step.
 
 Mean loss over all steps (weights, noise and samples are each program's own): {means}.
 """
@@ -181,6 +196,8 @@ Mean loss over all steps (weights, noise and samples are each program's own): {m
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--program", default="target/release/twinflow-xla", help="the program")
+    parser.add_argument("--before", help="the program of an earlier commit, to be compared with in turns")
+    parser.add_argument("--before-commit", default="unnamed", help="that commit")
     parser.add_argument("--python", default=".venv-bench/bin/python", help="a Python with JAX")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8, help="steps of each process, at least 2")
