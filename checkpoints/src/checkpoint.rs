@@ -1,12 +1,12 @@
 //! An opened checkpoint.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use twinflow_array::{HostArray, ParamPath, TensorType, Tree, unflatten};
+use twinflow_array::{HostArray, ParamPath, TensorType, Tree, leaves, paths, unflatten};
 use twinflow_hdf5::without_locks;
 
 use crate::{CheckpointError, Metadata, layout, trailer, trailer::Extent};
@@ -115,33 +115,59 @@ impl Checkpoint {
         like: &T,
         prefix: &ParamPath,
     ) -> Result<T::Rebind<HostArray>, CheckpointError> {
-        let entries = self.matching(like, prefix)?;
-        let arrays = entries.into_iter().map(|entry| self.read_entry(entry)).collect::<Result<Vec<_>, _>>()?;
-        Ok(unflatten(like, arrays))
+        let expected = paths(like).iter().map(|path| prefix.join(path)).zip(leaves(like)).collect();
+        self.read_like(like, self.matching(expected, prefix)?)
     }
 
-    /// The entries of a group for the leaves of `like`, in its order.
-    pub(crate) fn group_like<T: Tree<Leaf = TensorType>>(
+    /// Reads all parameters of a model: those of `group` (`ema`), and from `params` those that it lacks. They were
+    /// frozen, so that no average was kept of them.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoGroup`] if nothing has that name; else as [`Checkpoint::restore_into`].
+    pub fn restore_weights<T: Tree<Leaf = TensorType>>(
         &self,
-        group: &str,
         like: &T,
+        group: &str,
+    ) -> Result<T::Rebind<HostArray>, CheckpointError> {
+        self.read_like(like, self.weights(like, group)?)
+    }
+
+    /// The entries that [`Checkpoint::restore_weights`] reads, in the order of `like`.
+    pub(crate) fn weights<T: Tree<Leaf = TensorType>>(
+        &self,
+        like: &T,
+        group: &str,
     ) -> Result<Vec<&ArrayEntry>, CheckpointError> {
         let known = self.groups();
         if !known.iter().any(|known| known == group) {
             return Err(CheckpointError::NoGroup { path: self.path.clone(), group: group.to_owned(), known });
         }
-        self.matching(like, &group.into())
+        let (own, all) = (ParamPath::from(group), ParamPath::from("params"));
+        let held: HashSet<&ParamPath> = self.arrays.iter().map(|entry| &entry.path).collect();
+        let place = |name: &ParamPath| {
+            let [own, all] = [&own, &all].map(|group| group.join(name));
+            if !held.contains(&own) && held.contains(&all) { all } else { own }
+        };
+        self.matching(paths(like).iter().map(place).zip(leaves(like)).collect(), &own)
     }
 
-    fn matching<T: Tree<Leaf = TensorType>>(
+    fn read_like<T: Tree<Leaf = TensorType>>(
         &self,
         like: &T,
+        entries: Vec<&ArrayEntry>,
+    ) -> Result<T::Rebind<HostArray>, CheckpointError> {
+        let arrays = entries.into_iter().map(|entry| self.read_entry(entry)).collect::<Result<Vec<_>, _>>()?;
+        Ok(unflatten(like, arrays))
+    }
+
+    /// The entries of the arrays expected, in order; there must be no others below `prefix`.
+    fn matching(
+        &self,
+        expected: Vec<(ParamPath, &TensorType)>,
         prefix: &ParamPath,
     ) -> Result<Vec<&ArrayEntry>, CheckpointError> {
         let mut unused: HashMap<&str, &ArrayEntry> =
             self.arrays.iter().map(|entry| (entry.path.as_str(), entry)).collect();
-        let mut expected = Vec::new();
-        like.visit(&prefix.into(), &mut |place, ty| expected.push((place.path().clone(), ty)));
         let take = |(array, expected): (ParamPath, &TensorType)| {
             let path = self.path.clone();
             match unused.remove(array.as_str()) {

@@ -96,7 +96,7 @@ impl<'c> Weight<'c> {
         if let Some(dtype) = options.cast.filter(|dtype| !dtype.is_float()) {
             return Err(CheckpointError::CastToNonFloat { dtype });
         }
-        let entries = checkpoint.group_like(&options.group, like)?;
+        let entries = checkpoint.weights(like, &options.group)?;
         let mut places = Vec::with_capacity(entries.len());
         like.visit(&Place::root(), &mut |place, _| places.push(place.clone()));
         let weight = |(entry, place): (&'c ArrayEntry, Place)| {

@@ -4,7 +4,7 @@ mod fixture;
 
 use fixture::{save_in, state, weight_types};
 use tempfile::tempdir;
-use twinflow_array::{DType, ParamPath, TensorType, leaves, paths};
+use twinflow_array::{DType, HostArray, ParamPath, TensorType, leaves, paths};
 use twinflow_checkpoints::{Checkpoint, CheckpointError};
 
 #[test]
@@ -57,6 +57,26 @@ fn an_array_that_the_model_lacks_is_named() {
     assert!(error.to_string().contains("has params/embed f32[4], which this model lacks"), "{error}");
     // `em` is no group, though names start with it.
     assert!(checkpoint.restore_into(&Vec::<TensorType>::new(), &"em".into()).is_ok());
+}
+
+#[test]
+fn weights_without_an_average_are_those_of_the_parameters() {
+    let folder = tempdir().unwrap();
+    let read = |arrays: &[(ParamPath, HostArray)], step| {
+        let checkpoint = Checkpoint::open(save_in(folder.path(), step, arrays)).unwrap();
+        checkpoint.restore_weights(&weight_types(3, 4), "ema")
+    };
+    let mut arrays = state(3);
+    let whole = read(&arrays, 1).unwrap();
+    arrays.retain(|(path, _)| path.as_str() != "ema/embed");
+    let of = |path: &str| &arrays.iter().find(|(known, _)| known.as_str() == path).unwrap().1;
+    let frozen = read(&arrays, 2).unwrap();
+    assert_eq!(&frozen.embed, of("params/embed"));
+    assert_ne!(frozen.embed, whole.embed);
+    assert_eq!(leaves(&frozen)[1..], leaves(&whole)[1..]);
+    arrays.retain(|(path, _)| path.as_str() != "params/embed");
+    let message = read(&arrays, 3).err().unwrap().to_string();
+    assert!(message.contains("lacks ema/embed, which this model needs as f32[4]"), "{message}");
 }
 
 #[test]

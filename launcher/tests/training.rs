@@ -105,6 +105,18 @@ fn a_run_leaves_events_and_a_report_that_can_be_made_again() {
 }
 
 #[test]
+fn a_run_with_frozen_parameters_is_sampled_exported_and_resumed() {
+    let place = Place::new();
+    place.train("r", "--set train.freeze=[\"class_embedding\"]").ok();
+    for weights in ["ema", "params"] {
+        place.run(&format!("sample --checkpoint r --count 2 --weights {weights} --out {weights}.h5")).ok();
+    }
+    place.run("checkpoint export r --out r.safetensors").ok();
+    place.run("train --resume r --set train.steps=10").ok();
+    assert_eq!(place.metrics("r").len(), 10);
+}
+
+#[test]
 fn pictures_of_many_classes_show_some_and_say_so() {
     let place = Place::new();
     let shape = "--set data.height=4 --set data.width=4 --set data.channels=1 --set data.classes=100";

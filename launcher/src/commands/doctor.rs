@@ -86,7 +86,8 @@ fn machine(report: &mut Report) {
             &format!("at most {limit} bytes may be locked: RDMA between nodes and pinned GPU transfers need more"),
             "ulimit -l unlimited, or ask the administrators for memlock unlimited on compute nodes",
         ),
-        Some(limit) => report.ok("memory lock", &format!("limit {limit}")),
+        Some(limit) if limit == "unlimited" => report.ok("memory lock", "unlimited"),
+        Some(limit) => report.ok("memory lock", &format!("at most {limit} bytes, enough for a CPU")),
         None => {}
     }
 }

@@ -1,7 +1,7 @@
 //! `sample`: pictures from a checkpoint.
 
 use miette::{Result, miette};
-use twinflow_array::{HostArray, ParamPath, by_ref};
+use twinflow_array::{HostArray, by_ref};
 use twinflow_checkpoints::Checkpoint;
 use twinflow_compiler::to_device;
 use twinflow_methods::flow::SampleConfig;
@@ -61,19 +61,7 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
 /// # Errors
 /// The checkpoint does not hold them, or is damaged.
 pub fn weights(checkpoint: &Checkpoint, model: &Model, kind: Weights) -> Result<Params<HostArray>> {
-    let (spec, own, all) = (model.parameter_spec(), ParamPath::from(kind.prefix()), ParamPath::from("params"));
-    let is_held = |path: &ParamPath| checkpoint.arrays().iter().any(|array| array.path == own.join(path));
-    let mask: Vec<bool> = spec.paths().map(is_held).collect();
-    if !mask.contains(&true) {
-        // The message names what is missing.
-        return checkpoint.restore_into(&spec, &own).or_report();
-    }
-    let (trained, frozen) = spec.partition(&mask);
-    let trained = checkpoint.restore_into(&trained, &own).or_report()?;
-    let read = |path: &ParamPath| checkpoint.read(&all.join(path)).or_report();
-    let read = frozen.paths().map(read).collect::<Result<Vec<_>>>()?;
-    let frozen = frozen.with_leaves(read);
-    Ok(Params::merge(&trained, &frozen, &mask))
+    checkpoint.restore_weights(&model.parameter_spec(), kind.prefix()).or_report()
 }
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
