@@ -4,20 +4,14 @@ import json
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 import time
 import tomllib
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from measure import Failed, assignments, measure
 
 MIB_PER_GIB = 1024
-# XLA takes a run's memory at the start, so that from outside the pool is seen, not what lies in it: ours is made this
-# much larger than its plan, which leaves room for what compiling measures. That it suffices bounds the true peak.
-POOL_PER_PLAN = 1.5
-SMALLEST_POOL_MIB = 4096
 
 # By a card's name in nvidia-smi: its target in the program, and the peak rates of dense products in TFLOP/s (NVIDIA's
 # data sheets). A card with other clocks has other rates, so that an "H100 PCIe" has no entry.
@@ -83,7 +77,7 @@ def measure_steps(place, ends, workload):
     # A plan that takes long must not keep the steps from being timed.
     plan_ends = time.monotonic() + left(ends) / 3
     plan = attempt(faults, "plan", lambda: make_plan(place, plan_ends, workload))
-    sides = [("ours", lambda: ours(place, ends, workload, plan)), ("JAX", lambda: jax(place, ends, workload))]
+    sides = [("ours", lambda: ours(place, ends, workload)), ("JAX", lambda: jax(place, ends, workload))]
     for number in range(workload.rounds):
         for side, run in sides if number % 2 == 0 else sides[::-1]:
             if done := attempt(faults, side, run):
@@ -125,19 +119,17 @@ def known(device):
     return next((card for pattern, card in CARDS.items() if re.fullmatch(pattern, device)), None)
 
 
-def ours(place, ends, workload, plan):
+def ours(place, ends, workload):
     """A run that is killed after its last step, before it writes a checkpoint and pictures: seconds, loss, peak in MiB."""
     run = f"run-{len(list(place.scratch.glob('run-*')))}"
     quiet = {"train.steps": workload.steps, "train.checkpoint_every": 0, "train.sample_every": 0, "train.log_every": 1}
-    memory = {}
-    if plan and place.device_mib:
-        pool = max(SMALLEST_POOL_MIB, POOL_PER_PLAN * plan.peak_mib)
-        memory = {"device.memory_fraction": min(0.9, pool / place.device_mib)}
-    command = [*place.train(run, {**workload.settings, **quiet, **memory}), "--config", workload.config]
+    command = [*place.train(run, {**workload.settings, **quiet}), "--config", workload.config]
     environment = {**place.environment, **workload.environment}
-    with device_memory(place) as used:
-        done = measure(f"{workload.name}, ours", command, environment, left(ends), stop_after=workload.steps)
-    return done, max(used) if used else done.peak_mib
+    done = measure(f"{workload.name}, ours", command, environment, left(ends), stop_after=workload.steps)
+    # The last line may be missing: the run is killed as soon as it has said that its last step is done.
+    metrics = (place.scratch / run / "metrics.jsonl").read_text().splitlines()
+    peak = json.loads(metrics[-1]).get("peak_memory")
+    return done, peak / 2**20 if peak else done.peak_mib
 
 
 def jax(place, ends, workload):
@@ -156,23 +148,6 @@ def left(ends):
     if (seconds := ends - time.monotonic()) <= 0:
         raise Failed("no time was left for it")
     return seconds
-
-
-@contextmanager
-def device_memory(place):
-    """The GPU's memory in use, in MiB, twice a second, beyond what was in use before; known when the block is over."""
-    used = []
-    if place.platform != "cuda":
-        yield used
-        return
-    query = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    before = float(subprocess.run(query, capture_output=True, text=True, check=True).stdout)
-    watch = subprocess.Popen([*query, "--loop-ms=500"], stdout=subprocess.PIPE, text=True)
-    try:
-        yield used
-    finally:
-        watch.terminate()
-        used.extend(float(line) - before for line in watch.communicate()[0].split())
 
 
 def row(place, workload, plan, side, runs):

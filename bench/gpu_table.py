@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 
-from gpu_steps import POOL_PER_PLAN, Row
+from gpu_steps import Row
 
 
 @dataclass
@@ -50,7 +50,7 @@ def steps(rows):
 
 {ratios(rows)}
 
-A step is the median of a process's second step and later, and of the rounds', ours and JAX in turns. MFU counts the model's products, without those that remat makes a second time, against the card's peak rate for their kind. On a GPU JAX's peak is its allocator's; ours is all memory that the card has in use meanwhile, CUDA's own included, with a pool that is {POOL_PER_PLAN} times the plan or 4 GiB. The plan is `graph --target`'s for our step. f32 is with `NVIDIA_TF32_OVERRIDE=0` and without Triton's products for both sides. Noise and samples are each program's own, so that losses agree on average only."""
+A step is the median of a process's second step and later, and of the rounds', ours and JAX in turns. MFU counts the model's products, without those that remat makes a second time, against the card's peak rate for their kind. On a GPU the peaks are XLA's allocator's, compiling included, CUDA's own memory not. The plan is `graph --target`'s for our step. f32 is with `NVIDIA_TF32_OVERRIDE=0` and without Triton's products for both sides. Noise and samples are each program's own, so that losses agree on average only."""
 
 
 def step_line(row):

@@ -14,7 +14,7 @@ use safetensors::{
 use serde::Serialize;
 use twinflow_array::{DType, HostArray, ParamPath, Place, TensorType, Tree};
 
-use crate::{ArrayEntry, Checkpoint, CheckpointError, layout, metadata::write_text, publish::publish};
+use crate::{ArrayEntry, Checkpoint, CheckpointError, Metadata, layout, metadata::write_text, publish::publish};
 
 /// The kind of file to export to. Both hold each layer of stacked parameters by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +36,14 @@ pub struct ExportOptions {
     pub format: Format,
     /// Convert floating-point weights to this type.
     pub cast: Option<DType>,
+    /// Stands in the file for the config that the checkpoint holds.
+    pub config: Option<String>,
 }
 
 impl Default for ExportOptions {
     /// The sampling EMA, as it is, to safetensors.
     fn default() -> Self {
-        ExportOptions { group: "ema".to_owned(), format: Format::Safetensors, cast: None }
+        ExportOptions { group: "ema".to_owned(), format: Format::Safetensors, cast: None, config: None }
     }
 }
 
@@ -68,9 +70,11 @@ pub fn export<T: Tree<Leaf = TensorType>>(
     options: &ExportOptions,
 ) -> Result<ExportSummary, CheckpointError> {
     let weights = Weight::all(checkpoint, like, options)?;
+    let mut metadata = checkpoint.metadata().clone();
+    metadata.config = options.config.clone().unwrap_or(metadata.config);
     match options.format {
-        Format::Safetensors => write_safetensors(checkpoint, target, &weights)?,
-        Format::Hdf5 => write_hdf5(checkpoint, target, &weights)?,
+        Format::Safetensors => write_safetensors(&metadata, target, &weights)?,
+        Format::Hdf5 => write_hdf5(&metadata, target, &weights)?,
     }
     let tensors = || weights.iter().flat_map(|weight| &weight.tensors);
     Ok(ExportSummary { arrays: tensors().count(), bytes: tensors().map(|(_, ty)| ty.bytes()).sum() })
@@ -116,8 +120,8 @@ impl<'c> Weight<'c> {
 }
 
 /// Weight after weight, so that no more than one of them is in memory.
-fn write_safetensors(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
-    let (header, data) = header(checkpoint, target, weights)?;
+fn write_safetensors(metadata: &Metadata, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
+    let (header, data) = header(metadata, target, weights)?;
     publish(target, (8 + header.len() + data) as u64, |temporary| {
         let refuse = |source: io::Error| CheckpointError::Io { action: "write", path: target.into(), source };
         let mut file = OpenOptions::new().write(true).open(temporary).map_err(refuse)?;
@@ -132,7 +136,7 @@ fn write_safetensors(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'
 }
 
 /// The JSON before the data, padded to 8 bytes, and the length of the data.
-fn header(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(Vec<u8>, usize), CheckpointError> {
+fn header(metadata: &Metadata, target: &Path, weights: &[Weight<'_>]) -> Result<(Vec<u8>, usize), CheckpointError> {
     let (mut end, mut names, mut tensors) = (0, HashSet::new(), Vec::new());
     for (name, ty) in weights.iter().flat_map(|weight| &weight.tensors) {
         if !names.insert(name) {
@@ -143,7 +147,6 @@ fn header(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Res
         let (dtype, shape) = (safetensors_dtype(ty.dtype), ty.shape.to_vec());
         tensors.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
     }
-    let metadata = checkpoint.metadata();
     // "format": the key by which Hugging Face's loaders accept a file; "pt": PyTorch's names and layouts.
     let notes = [
         ("format", "pt".to_owned()),
@@ -154,14 +157,16 @@ fn header(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Res
     let notes: HashMap<_, _> = notes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let refuse = |source| CheckpointError::Safetensors { action: "write", path: target.into(), source };
     let header = Header::new(Some(notes), tensors).map_err(refuse)?;
-    let mut header = serde_json::to_vec(&header).map_err(|error| refuse(error.into()))?;
+    // By way of a value, whose keys are sorted: a hash map has another order in each process, and exports of one
+    // checkpoint are to be equal.
+    let header = serde_json::to_value(&header).map_err(|error| refuse(error.into()))?;
+    let mut header = header.to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok((header, end))
 }
 
 /// All arrays at once, for libhdf5's layout comes before the data.
-fn write_hdf5(checkpoint: &Checkpoint, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
-    let metadata = checkpoint.metadata();
+fn write_hdf5(metadata: &Metadata, target: &Path, weights: &[Weight<'_>]) -> Result<(), CheckpointError> {
     let mut arrays = Vec::new();
     for weight in weights {
         let named = |(name, array): (String, HostArray)| (ParamPath::from(name.replace('.', "/").as_str()), array);

@@ -44,6 +44,20 @@ fn safetensors_hold_unstacked_layers_and_come_back() {
 }
 
 #[test]
+fn equal_weights_give_equal_files() {
+    let bytes = |_| {
+        let options = ExportOptions { config: Some("[model]\n".into()), ..Default::default() };
+        let (folder, ..) = exported(&options, "out.safetensors");
+        std::fs::read(folder.path().join("out.safetensors")).unwrap()
+    };
+    // A hash map's order is another in each.
+    let files: Vec<Vec<u8>> = (0..8).map(bytes).collect();
+    assert!(files.windows(2).all(|pair| pair[0] == pair[1]));
+    let (_, notes) = SafeTensors::read_metadata(&files[0]).unwrap();
+    assert_eq!(notes.metadata().as_ref().unwrap()["config"], "[model]\n");
+}
+
+#[test]
 fn a_cast_rounds_to_the_nearest() {
     let options = ExportOptions { group: "params".into(), cast: Some(DType::BF16), ..Default::default() };
     let (folder, checkpoint, _) = exported(&options, "out.safetensors");

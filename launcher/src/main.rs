@@ -22,7 +22,8 @@ use cli::{Cli, Command};
 use twinflow_runtime::console::say;
 
 fn main() -> ExitCode {
-    quiet_xla();
+    // SAFETY: this is the first thing that main does; no other thread could read the environment.
+    unsafe { set_environment() };
     keep_freed_memory();
     let command = Cli::parse().command;
     if !matches!(command, Command::Train(_)) {
@@ -48,12 +49,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// XLA's libraries log their start to standard error at level 0; the user's own setting wins.
-fn quiet_xla() {
-    const LEVEL: &str = "TF_CPP_MIN_LOG_LEVEL";
-    if std::env::var_os(LEVEL).is_none() {
-        // SAFETY: this is the first thing that main does; there is no other thread that could read the environment.
-        unsafe { std::env::set_var(LEVEL, "1") };
+/// What linked and loaded libraries read from the environment.
+///
+/// # Safety
+/// There must be no other thread.
+unsafe fn set_environment() {
+    const XLA_LOG_LEVEL: &str = "TF_CPP_MIN_LOG_LEVEL";
+    // SAFETY: as the caller says.
+    unsafe {
+        // XLA's libraries log their start to standard error at level 0; the user's own setting wins.
+        if std::env::var_os(XLA_LOG_LEVEL).is_none() {
+            std::env::set_var(XLA_LOG_LEVEL, "1");
+        }
+        // libhdf5 lets this variable overrule the files' own property, by which none is locked (twinflow_hdf5).
+        std::env::set_var("HDF5_USE_FILE_LOCKING", "FALSE");
     }
 }
 

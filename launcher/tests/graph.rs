@@ -13,6 +13,7 @@ fn this_machines_device_is_a_target() {
     let program = &told["programs"][0];
     let number = |path: &str| program.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {told}"));
     assert_eq!((program["program"].as_str(), program["fits"].as_bool()), (Some("flow-step"), Some(true)));
+    assert_eq!(program["trial"].as_str(), Some("ran"));
     // Everything is donated but the batch: 32 points, labels and rows, and the label that means none.
     assert_eq!(number("/memory/argument") - number("/memory/alias"), 32 * (2 * 4 + 4 + 4) + 4);
     assert!(number("/memory/peak") >= number("/memory/argument") + number("/memory/temporary"));

@@ -13,7 +13,7 @@ pub use text::{MAX_TEXT, read_text, write_text};
 /// Many jobs read one file, some network file systems refuse `flock` (NFS without lockd, Lustre without `-o flock`), and
 /// a lock needs write permission on others. Nobody needs one, since a finished file never changes: writers make a new
 /// one under a temporary name. The property holds on create as on open; libhdf5 lets `HDF5_USE_FILE_LOCKING=TRUE` in
-/// the user's environment overrule it.
+/// the environment overrule it, which a program must therefore take out of its own.
 pub fn without_locks() -> FileBuilder {
     let mut options = FileBuilder::new();
     options.with_fapl(|access| access.file_locking(false));

@@ -10,6 +10,7 @@ use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::{
     Cache, Jit, JitError, Traced,
     pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin},
+    stablehlo::Products,
 };
 
 use crate::{DeviceConfig, Platform, console::OrReport};
@@ -64,6 +65,16 @@ impl Devices {
     /// The devices.
     pub fn all(&self) -> &[Device] {
         self.client.devices()
+    }
+
+    /// How they make products.
+    pub fn products(&self) -> Products {
+        Products::of(&self.client)
+    }
+
+    /// The most memory that was in use on one of them, in bytes; `None` where the plugin keeps no count (CPU).
+    pub fn peak_memory(&self) -> Option<u64> {
+        self.all().iter().filter_map(|device| device.memory()?.peak).max()
     }
 
     /// Compiles a program for `replicas` devices at once, or loads it from the cache of compiled programs.

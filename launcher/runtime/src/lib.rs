@@ -8,6 +8,7 @@ pub mod model;
 pub mod programs;
 pub mod sampler;
 pub mod target;
+pub mod trial;
 pub mod upload;
 pub mod world;
 

@@ -69,6 +69,15 @@ impl ProgramKind {
         all
     }
 
+    /// Whether a run of so many processes runs it.
+    pub fn is_run_by(self, processes: usize) -> bool {
+        match self {
+            ProgramKind::Step(_) => processes == 1,
+            ProgramKind::Gradients(_) | ProgramKind::Update(_) => processes > 1,
+            ProgramKind::Begin(_) | ProgramKind::Sample => true,
+        }
+    }
+
     /// Traces the program and lowers it for a device of these products; samples are made by `config`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use miette::Result;
 use twinflow_compiler::{
-    pjrt::{CompileOptions, CudaToolkit, GpuTarget, MemoryPlan, Platform, Plugin, Topology},
+    pjrt::{CompileOptions, CudaToolkit, Device, Executable, GpuTarget, MemoryPlan, Platform, Plugin, Topology},
     stablehlo::Products,
 };
 
@@ -78,7 +78,7 @@ impl Target {
     pub fn products(&self) -> Products {
         match &self.compiler {
             Compiler::Absent(..) => Products::default(),
-            Compiler::Here(devices) => Products::of(devices.client()),
+            Compiler::Here(devices) => devices.products(),
         }
     }
 
@@ -91,17 +91,27 @@ impl Target {
         }
     }
 
-    /// Compiles a program: XLA's plan of the memory on each device.
+    /// Compiles a program: XLA's plan of the memory on each device, and what runs it if the devices are here.
     ///
     /// # Errors
     /// The plugin's.
-    pub fn compile(&self, stablehlo: &str, options: &CompileOptions) -> Result<MemoryPlan> {
-        let memory = match &self.compiler {
-            Compiler::Absent(topology, _) => topology.compile(stablehlo, options).and_then(|program| program.memory()),
-            Compiler::Here(devices) => {
-                devices.client().compile(stablehlo, options).and_then(|executable| executable.memory())
+    pub fn compile(&self, stablehlo: &str, options: &CompileOptions) -> Result<(MemoryPlan, Option<Executable>)> {
+        Ok(match &self.compiler {
+            Compiler::Absent(topology, _) => {
+                (topology.compile(stablehlo, options).and_then(|program| program.memory()).or_report()?, None)
             }
-        };
-        memory.or_report()
+            Compiler::Here(devices) => {
+                let executable = devices.client().compile(stablehlo, options).or_report()?;
+                (executable.memory().or_report()?, Some(executable))
+            }
+        })
+    }
+
+    /// The devices, if they are here.
+    pub fn devices(&self) -> &[Device] {
+        match &self.compiler {
+            Compiler::Absent(..) => &[],
+            Compiler::Here(devices) => devices.all(),
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! `checkpoint info`, `verify` and `export`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
-use twinflow_runtime::{console::OrReport, model::Model};
+use twinflow_compiler::stablehlo::Products;
+use twinflow_runtime::console::OrReport;
 
 use super::print_line;
 use crate::{
@@ -69,11 +70,12 @@ fn verify(path: &Path) -> Result<()> {
     }
 }
 
-/// The network of the checkpoint's config.
-fn model(checkpoint: &Checkpoint) -> Result<Model> {
+/// The settings of the checkpoint's run, without its folder, which says nothing of the weights.
+fn config(checkpoint: &Checkpoint) -> Result<ResolvedConfig> {
     let name = format!("the config in {}", checkpoint.path().display());
-    let config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
-    Ok(ResolvedConfig::of_checkpoint(config).model()?)
+    let mut config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
+    config.run.dir = PathBuf::new();
+    Ok(ResolvedConfig::of_checkpoint(config, Products::default()))
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
@@ -82,9 +84,11 @@ fn export(args: &ExportArgs) -> Result<()> {
         Some("h5" | "hdf5") => Format::Hdf5,
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
-    let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
     let checkpoint = open(&args.checkpoint)?;
-    let parameters = model(&checkpoint)?.parameter_spec();
+    let config = config(&checkpoint)?;
+    let (group, text) = (args.weights.prefix().into(), Some(config.to_toml()));
+    let options = ExportOptions { group, format, config: text, ..ExportOptions::default() };
+    let parameters = config.model()?.parameter_spec();
     let summary = checkpoints::export(&checkpoint, &parameters, &args.out, &options).or_report()?;
     print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }

@@ -5,10 +5,14 @@ use std::{fs, thread::available_parallelism};
 use miette::{Result, miette};
 use twinflow_data::{Dataset, Verify};
 use twinflow_runtime::{
+    console::OrReport,
     devices::{self, Devices},
+    programs::ProgramKind,
+    trial::run_once,
     world::{self, World},
 };
 
+use super::graph::Programs;
 use crate::{
     cli::DoctorArgs,
     config::{Config, DataKind},
@@ -52,7 +56,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
     let joined = World::join();
     let quiet = joined.as_ref().is_ok_and(|world| !world.is_root());
     let mut report = Report { problems: 0, quiet };
-    machine(&mut report);
+    machine(&report, joined.as_ref().map_or(1, World::size));
     match &joined {
         Ok(world) => mpi(&report, world),
         Err(error) => report.problem(
@@ -61,11 +65,14 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
             &miette::Diagnostic::help(error).map_or(String::new(), |help| help.to_string()),
         ),
     }
-    accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
+    let devices = accelerator(&mut report, &config, joined.as_ref().map_or(0, World::local_rank));
     compiled_programs(&report, &config);
     let (major, minor, patch) = twinflow_data::hdf5_version();
     report.ok("HDF5", &format!("library {major}.{minor}.{patch}"));
-    dataset(&mut report, &config);
+    let has_data = dataset(&mut report, &config);
+    if let (Some(devices), true, true) = (devices, has_data, args.config.config.is_some()) {
+        trials(&mut report, config, &devices, joined.as_ref().map_or(1, World::size));
+    }
     match report.problems {
         0 => {
             report.line("", "", "everything that this config needs is here");
@@ -76,16 +83,18 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
     }
 }
 
-fn machine(report: &mut Report) {
+fn machine(report: &Report, ranks: usize) {
     let cores = available_parallelism().map_or(0, usize::from);
     report.ok("program", &format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")));
     report.ok("machine", &format!("{}: {cores} cores for this process, {}", host(), memory()));
     match locked_memory_limit() {
-        Some(limit) if limit != "unlimited" && devices::has_gpu() => report.problem(
-            "memory lock",
-            &format!("at most {limit} bytes may be locked: RDMA between nodes and pinned GPU transfers need more"),
-            "ulimit -l unlimited, or ask the administrators for memlock unlimited on compute nodes",
-        ),
+        Some(limit) if limit != "unlimited" && devices::has_gpu() => {
+            report.line("note   ", "memory lock", &format!("at most {limit} bytes may be locked"));
+            // A single process locks what the driver needs, whatever the limit.
+            if ranks > 1 {
+                report.line("       ", "", "-> RDMA between nodes needs more: ulimit -l unlimited on compute nodes");
+            }
+        }
         Some(limit) if limit == "unlimited" => report.ok("memory lock", "unlimited"),
         Some(limit) => report.ok("memory lock", &format!("at most {limit} bytes, enough for a CPU")),
         None => {}
@@ -122,22 +131,20 @@ fn mpi(report: &Report, world: &World) {
     }
 }
 
-fn accelerator(report: &mut Report, config: &Config, local_rank: usize) {
-    let plugin = match devices::plugin(&config.device) {
-        Ok(plugin) => plugin,
-        Err(error) => return report.problem("XLA plugin", &error.to_string(), ""),
-    };
+fn accelerator(report: &mut Report, config: &Config, local_rank: usize) -> Option<Devices> {
+    let plugin = devices::plugin(&config.device).map_err(|error| report.problem("XLA plugin", &error.to_string(), ""));
+    let plugin = plugin.ok()?;
     let (major, minor) = plugin.api_version();
     report.ok("XLA plugin", &format!("{} ({}, C API {major}.{minor})", plugin.path().display(), plugin.platform()));
-    match Devices::open(&config.device, local_rank) {
-        Ok(devices) => devices.all().iter().for_each(|device| {
-            let memory = device.memory().and_then(|memory| memory.limit);
-            let memory =
-                memory.map_or(String::new(), |limit| format!(", {:.1} GB for this process", limit as f64 / 1e9));
-            report.ok("device", &format!("{} {}{memory}", device.id(), device.kind()));
-        }),
-        Err(error) => report.problem("device", &error.to_string(), "see the message; device.platform=cpu always works"),
+    let advice = "see the message; device.platform=cpu always works";
+    let devices = Devices::open(&config.device, local_rank);
+    let devices = devices.map_err(|error| report.problem("device", &error.to_string(), advice)).ok()?;
+    for device in devices.all() {
+        let memory = device.memory().and_then(|memory| memory.limit);
+        let memory = memory.map_or(String::new(), |limit| format!(", {:.1} GB for this process", limit as f64 / 1e9));
+        report.ok("device", &format!("{} {}{memory}", device.id(), device.kind()));
     }
+    Some(devices)
 }
 
 /// Training goes on without a cache, so that none is no problem.
@@ -160,16 +167,47 @@ fn compiled_programs(report: &Report, config: &Config) {
     }
 }
 
-fn dataset(report: &mut Report, config: &Config) {
+/// Whether there is one.
+fn dataset(report: &mut Report, config: &Config) -> bool {
     if config.data.kind != DataKind::Hdf5 {
-        return report.ok("dataset", "made on the spot");
+        report.ok("dataset", "made on the spot");
+        return true;
     }
     match Dataset::open(&config.data.path, Verify::No) {
         Ok(dataset) => {
             let info = dataset.info();
             let shape = format!("{} x {} x {}", info.height, info.width, info.channels);
             report.ok("dataset", &format!("{}: {} samples of {shape}", info.path.display(), info.samples));
+            true
         }
-        Err(error) => report.problem("dataset", &error.to_string(), ""),
+        Err(error) => {
+            report.problem("dataset", &error.to_string(), "");
+            false
+        }
     }
+}
+
+/// Runs each program of a run of so many processes once: what all checks accept, the device may still not do.
+fn trials(report: &mut Report, config: Config, devices: &Devices, ranks: usize) {
+    if let Some(note) = config.train.precision.note(devices.products()) {
+        report.ok("precision", note);
+    }
+    let programs = match Programs::of(config, devices.products(), ranks) {
+        Ok(programs) => programs,
+        Err(error) => return report.problem("settings", &error.to_string(), ""),
+    };
+    for (name, kind) in programs.all().into_iter().filter(|(_, kind)| kind.is_run_by(ranks)) {
+        match try_program(&programs, kind, devices) {
+            Ok(()) => report.ok("trial", &format!("{name} ran once, on zeros")),
+            Err(error) => report.problem("trial", &format!("{name} cannot run here: {error}"), ""),
+        }
+    }
+}
+
+/// The compiled program stays in the cache, so that the run finds it there.
+fn try_program(programs: &Programs, kind: ProgramKind, devices: &Devices) -> Result<()> {
+    let listing = programs.list(kind)?;
+    let options = devices.compile_options(listing.replicas);
+    let executable = devices.cache().compile(devices.client(), &listing.stablehlo, &options).or_report()?;
+    run_once(&executable, &listing.program, devices.all()).or_report()
 }

@@ -27,11 +27,11 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
     config.sample.validate().or_report()?;
-    let config = ResolvedConfig::of_checkpoint(config);
     let labels = labels(&args.labels, config.data.classes, format)?;
+    let devices = Devices::open_one(&config.device)?;
+    let config = ResolvedConfig::of_checkpoint(config, devices.products());
     let model = config.model()?;
     let params = weights(&checkpoint, &model, args.weights)?;
-    let devices = Devices::open_one(&config.device)?;
     let params = to_device(&params, &devices.all()[0]).or_report()?;
     let sampler = Sampler::new(&model, &config.sample, &devices)?;
     let samples = sampler.draw(&by_ref(&params), &labels, args.count as usize, args.seed)?;

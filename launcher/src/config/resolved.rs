@@ -3,17 +3,20 @@
 use std::{ops::Deref, path::Path};
 
 use twinflow_array::DType;
+use twinflow_compiler::stablehlo::Products;
 use twinflow_data::Source;
 use twinflow_methods::MethodsConfig;
 use twinflow_models::denoisers::DataSpec;
 use twinflow_runtime::model::Model;
-use twinflow_training::{StepConfig, Trainer};
+use twinflow_training::{Precision, StepConfig, Trainer};
 
-use super::{Config, SettingError};
+use super::{Config, PrecisionSetting, SettingError};
 
-/// A [`Config`] whose `[data]` says the sizes of the samples; a run makes it once.
+/// A [`Config`] whose `[data]` says the sizes of the samples and whose `train.precision` is what the device makes best;
+/// a run makes it once.
 pub struct ResolvedConfig {
     config: Config,
+    precision: Precision,
     image_dtype: DType,
 }
 
@@ -26,17 +29,23 @@ impl Deref for ResolvedConfig {
 }
 
 impl ResolvedConfig {
-    /// The settings with the sizes of the data that they name, which have been opened.
-    pub fn new(mut config: Config, source: &dyn Source) -> Self {
+    /// The settings with the sizes of the data that they name, which have been opened, for devices that make products so.
+    pub fn new(mut config: Config, source: &dyn Source, products: Products) -> Self {
         let data = &mut config.data;
         [data.height, data.width, data.channels] = source.sample_shape();
         data.classes = source.classes();
-        ResolvedConfig { config, image_dtype: source.image_type().dtype }
+        Self::with(config, source.image_type().dtype, products)
     }
 
-    /// The settings in a checkpoint, which hold the sizes already.
-    pub fn of_checkpoint(config: Config) -> Self {
-        ResolvedConfig { config, image_dtype: DType::F32 }
+    /// The settings in a checkpoint, which hold the sizes and the precision of its run already.
+    pub fn of_checkpoint(config: Config, products: Products) -> Self {
+        Self::with(config, DType::F32, products)
+    }
+
+    fn with(mut config: Config, image_dtype: DType, products: Products) -> Self {
+        let precision = config.train.precision.on(products);
+        config.train.precision = PrecisionSetting::from(precision);
+        ResolvedConfig { config, precision, image_dtype }
     }
 
     /// The same with paths from the root: a run is resumed from any folder, so what it writes down must not depend on
@@ -72,7 +81,7 @@ impl ResolvedConfig {
             steps: train.steps,
             batch_size: train.batch_size,
             micro_batches: train.micro_batches,
-            precision: train.precision,
+            precision: self.precision,
             ema_decay: train.ema_decay,
             processes,
             devices: self.device.devices,
@@ -87,6 +96,6 @@ impl ResolvedConfig {
     /// # Errors
     /// Values that do not fit each other or the samples.
     pub fn model(&self) -> Result<Model, SettingError> {
-        Model::new(&self.model, self.data_spec(), self.train.precision).map_err(|error| self.refused(&error))
+        Model::new(&self.model, self.data_spec(), self.precision).map_err(|error| self.refused(&error))
     }
 }

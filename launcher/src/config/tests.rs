@@ -1,5 +1,7 @@
 //! Messages about settings, as the user sees them.
 
+use twinflow_compiler::stablehlo::Products;
+
 use super::*;
 
 /// The message with its place and help, as the user sees it but for colours.
@@ -105,7 +107,7 @@ fn the_configs_that_come_with_the_program_load() {
             DataKind::Hdf5 => [28, 28, 1],
             DataKind::Synthetic => data.shape(),
         };
-        ResolvedConfig::of_checkpoint(config).trainer(1).unwrap();
+        ResolvedConfig::of_checkpoint(config, Products::default()).trainer(1).unwrap();
     }
 }
 
@@ -131,7 +133,7 @@ fn a_batch_too_small_for_its_parts_is_refused() {
         let sizes = ["data.height=1", "data.width=1", "data.channels=2"].map(str::to_owned);
         let set = [&sizes[..], &[format!("train.batch_size={batch_size}")]].concat();
         let config = Config::from_text("c.toml", "[model]\nkind = \"mlp\"\n", &set).unwrap();
-        ResolvedConfig::of_checkpoint(config).trainer(processes).err().unwrap().to_string()
+        ResolvedConfig::of_checkpoint(config, Products::default()).trainer(processes).err().unwrap().to_string()
     };
     let message = trainer(2, 1);
     assert!(message.starts_with("train.batch_size = 2 is too small"), "{message}");

@@ -1,7 +1,8 @@
 //! `[train]`: how long, with what batches, and what is written on the way.
 
 use serde::{Deserialize, Serialize};
-use twinflow_training::Precision;
+
+use super::PrecisionSetting;
 
 /// `[train]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Rounds in which a device works off its share of the batch: saves memory, costs time.
     pub micro_batches: usize,
-    /// Element type of the network's products.
-    pub precision: Precision,
+    /// Element type of the network's products: "auto", "f32" or "bf16".
+    pub precision: PrecisionSetting,
     /// Patterns of the parameters that stay as they start, such as `class_embedding` or `blocks/*/attention`: segments
     /// of a parameter's path that stand one after the other, `*` within one for any characters.
     pub freeze: Vec<String>,
@@ -53,7 +54,7 @@ impl Default for TrainConfig {
             steps: 2000,
             batch_size: 64,
             micro_batches: 1,
-            precision: Precision::F32,
+            precision: PrecisionSetting::Auto,
             freeze: Vec::new(),
             ema_decay: 0.98,
             non_finite: NonFinite::Stop,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub use history::History;
 pub use log::{MetricsLog, read};
 
-/// What one training step showed. Every line of metrics.jsonl has every key; all numbers are finite: a term that the
+/// What one training step showed. Every line of metrics.jsonl has every key (but
+/// `peak_memory`); all numbers are finite: a term that the
 /// phase does not have is 0, and so is one that was not finite in a skipped step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
@@ -34,6 +35,10 @@ pub struct StepMetrics {
     pub communication_seconds: f64,
     /// Whether the update was left out because loss or gradient were not finite.
     pub skipped: bool,
+    /// The most memory that was in use on one of rank 0's devices so far, in bytes, compiling included; no key where the
+    /// plugin keeps no count (CPU).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
 }
 
 impl StepMetrics {
@@ -102,6 +107,7 @@ mod tests {
             step_seconds: 0.1,
             communication_seconds: 0.0,
             skipped: false,
+            peak_memory: None,
         }
     }
 
@@ -127,6 +133,10 @@ mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<StepMetrics>(&text).unwrap(), at(3));
+        let on_gpu = StepMetrics { peak_memory: Some(3 << 30), ..at(3) };
+        let text = serde_json::to_string(&on_gpu).unwrap();
+        assert!(text.contains(r#""peak_memory":3221225472"#), "{text}");
+        assert_eq!(serde_json::from_str::<StepMetrics>(&text).unwrap(), on_gpu);
         let older = r#"{"step":1,"phase":"flow","loss":0.5,"loss_base":0.5,"loss_adversarial":0.0,"loss_rectify":0.0,
             "grad_norm":1.0,"self_play_gap":0.0,"learning_rate":0.001,"samples_per_second":100.0,"step_seconds":0.1,
             "communication_seconds":0.0,"skipped":false}"#;

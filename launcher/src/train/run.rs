@@ -33,7 +33,8 @@ const PREFETCH: usize = 2;
 /// Data, device, MPI or files failed; the loss is not finite where the settings do not bear that.
 pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let _filter = StderrFilter::start().or_report()?;
-    let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
+    let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder, precision_note } =
+        setup;
     let plan = loader.plan().clone();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
@@ -52,6 +53,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     };
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
     observers.progress.say(&format!("run folder {}", folder.display()));
+    precision_note.into_iter().for_each(|note| observers.progress.say(note));
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
         if has_pause_before(step, first_step, &config.train) && stop.is_agreed(world) {
@@ -79,6 +81,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
         step_began = Instant::now();
         let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
         let metrics = step_metrics(step + 1, &trainer, phase, &outcome, plan.global_batch(), seconds, communication);
+        let metrics = StepMetrics { peak_memory: devices.peak_memory(), ..metrics };
         let ending = match (step + 1 == config.train.steps, stopped) {
             (true, _) => Some(Ending::Finished),
             (false, true) => Some(Ending::Stopped),
@@ -96,7 +99,10 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     observers.progress.finish();
     let shown = classes_note(config.data.classes).map_or(String::new(), |note| format!(" ({note})"));
     let picture = folder.join("samples/one-step.png");
-    observers.progress.say(&format!("done; one-step samples in {}{shown}", picture.display()));
+    let peak = devices.peak_memory().map_or(String::new(), |peak| {
+        format!("; at most {:.2} GB of a device's memory were in use", peak as f64 / 1e9)
+    });
+    observers.progress.say(&format!("done; one-step samples in {}{shown}{peak}", picture.display()));
     Ok(Ending::Finished)
 }
 
@@ -139,5 +145,6 @@ fn step_metrics(
         step_seconds: seconds,
         communication_seconds,
         skipped: scalar(&metrics.applied) == 0.0,
+        peak_memory: None,
     }
 }

@@ -6,6 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 use miette::Result;
 use twinflow_array::{HostArray, ParamPath};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint};
+use twinflow_compiler::stablehlo::Products;
 use twinflow_data::{BatchPlan, Loader, Source};
 use twinflow_runtime::{
     console::{OrReport, say},
@@ -42,6 +43,8 @@ pub struct Setup {
     pub folder: PathBuf,
     /// The run folder; rank 0 alone holds it.
     pub owned_folder: Option<RunFolder>,
+    /// What the devices decided of `train.precision`, if it was theirs to decide.
+    pub precision_note: Option<&'static str>,
 }
 
 impl Setup {
@@ -60,11 +63,13 @@ impl Setup {
             return Ok(None);
         }
         let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
-        let config = ResolvedConfig::new(config, source.as_ref());
+        let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
+        let products = common_products(world, &devices);
+        let precision_note = config.train.precision.note(products);
+        let config = ResolvedConfig::new(config, source.as_ref(), products);
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
-        let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         // Last, so that messages so far name files as the user does.
         let config = config.with_absolute_paths();
         if args.resume.is_none() {
@@ -78,8 +83,14 @@ impl Setup {
         let environment = Environment::find(world, &devices, step);
         world.on_root(|| note_environment(&environment, owned_folder.as_ref()))?;
         let (trainer, devices) = (Arc::new(trainer), Arc::new(devices));
-        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder }))
+        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder, precision_note }))
     }
+}
+
+/// How products are made where ranks' devices differ: as on the least of them, so that all trace the same program.
+fn common_products(world: &World, devices: &Devices) -> Products {
+    let lacks_bf16 = world.all_reduce_max((!devices.products().native_bf16).into()) > 0;
+    Products { native_bf16: !lacks_bf16 }
 }
 
 /// Rank 0's settings on every rank, so that files that differ between machines cannot split a run.

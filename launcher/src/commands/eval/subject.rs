@@ -39,10 +39,10 @@ impl Subject {
         let checkpoint = open_checkpoint(&args.checkpoint)?;
         let name = format!("the config in {}", checkpoint.path().display());
         let config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
-        let config = ResolvedConfig::of_checkpoint(config);
+        let devices = Devices::open_one(&config.device)?;
+        let config = ResolvedConfig::of_checkpoint(config, devices.products());
         let model = config.model()?;
         let params = weights(&checkpoint, &model, args.weights)?;
-        let devices = Devices::open_one(&config.device)?;
         let params = to_device(&params, &devices.all()[0]).or_report()?;
         Ok(Subject { checkpoint, config, devices, model, params })
     }

@@ -13,10 +13,11 @@ use twinflow_runtime::{
     model::Model,
     programs::{Listing, ProgramKind},
     target::Target,
+    trial::run_once,
 };
 use twinflow_training::Trainer;
 
-use self::needs::Needs;
+use self::needs::{Needs, Trial};
 use super::print_line;
 use crate::{
     cli::{GraphArgs, GraphFormat},
@@ -25,25 +26,34 @@ use crate::{
     sample_file::make_parent,
 };
 
-/// What the programs of a config are traced from.
-struct Programs {
+/// What the programs of a config are traced from, and how they make products.
+pub struct Programs {
     config: ResolvedConfig,
     trainer: Trainer,
     model: Model,
+    products: Products,
 }
 
 impl Programs {
     /// Opens the dataset, whose sizes decide the shapes.
-    fn of(mut config: Config) -> Result<Self> {
+    ///
+    /// # Errors
+    /// No dataset; settings that do not fit it, each other or so many processes.
+    pub fn of(mut config: Config, products: Products, processes: usize) -> Result<Self> {
         config.data.verify = false;
         let source = data_source::open(&config.data, u64::from(config.run.seed))?;
-        let config = ResolvedConfig::new(config, source.as_ref());
-        Ok(Programs { trainer: config.trainer(1)?, model: config.model()?, config })
+        let config = ResolvedConfig::new(config, source.as_ref(), products);
+        Ok(Programs { trainer: config.trainer(processes)?, model: config.model()?, config, products })
     }
 
-    /// The program of a name; all of them, in the order in which a run uses them, without one.
+    /// All programs, in the order in which a run uses them.
+    pub fn all(&self) -> Vec<(String, ProgramKind)> {
+        ProgramKind::all(&self.trainer)
+    }
+
+    /// The program of a name; all of them without one.
     fn named(&self, name: Option<&str>) -> Result<Vec<(String, ProgramKind)>> {
-        let all = ProgramKind::all(&self.trainer);
+        let all = self.all();
         let Some(name) = name else { return Ok(all) };
         match all.iter().find(|(known, _)| known == name) {
             Some(found) => Ok(vec![found.clone()]),
@@ -54,8 +64,12 @@ impl Programs {
         }
     }
 
-    fn list(&self, kind: ProgramKind, products: Products) -> Result<Listing> {
-        kind.list(&self.trainer, &self.model, &self.config.sample, products).or_report()
+    /// Traces a program.
+    ///
+    /// # Errors
+    /// A model that does not fit its inputs.
+    pub fn list(&self, kind: ProgramKind) -> Result<Listing> {
+        kind.list(&self.trainer, &self.model, &self.config.sample, self.products).or_report()
     }
 }
 
@@ -65,14 +79,14 @@ impl Programs {
 /// Bad settings, a missing dataset, a program that there is not, a file that cannot be written; with a target, those of
 /// [`Target::open`] and the plugin's.
 pub fn graph(args: &GraphArgs) -> Result<()> {
-    let programs = Programs::of(args.config.load()?)?;
+    let config = args.config.load()?;
+    let target = args.target.as_ref().map(|target| Target::open(target, &config.device)).transpose()?;
+    let products = target.as_ref().map_or(Products::default(), Target::products);
+    let programs = Programs::of(config, products, 1)?;
     let named = programs.named(args.program.as_deref())?;
-    match &args.target {
-        None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind, Products::default())?)),
-        Some(target) => {
-            let target = Target::open(target, &programs.config.device)?;
-            show_needs(&programs, &named, &target, args.json)
-        }
+    match target {
+        None => named.iter().try_for_each(|(name, kind)| show(args, name, &programs.list(*kind)?)),
+        Some(target) => show_needs(&programs, &named, &target, args.json),
     }
 }
 
@@ -95,18 +109,23 @@ fn write(folder: &Path, name: &str, format: GraphFormat, text: &str) -> Result<(
     print_line(format_args!("{} ({} lines)", path.display(), text.lines().count()))
 }
 
-/// Compiles each program and says what it needs; a table comes as soon as it is known.
+/// Compiles each program, says what it needs, and runs it once where the device is here; a table comes as soon as it is
+/// known.
 fn show_needs(programs: &Programs, named: &[(String, ProgramKind)], target: &Target, as_json: bool) -> Result<()> {
     let mut all = Vec::new();
     if !as_json {
         print_line(table::head(target))?;
     }
     for (name, kind) in named {
-        let listing = programs.list(*kind, target.products())?;
+        let listing = programs.list(*kind)?;
         let started = Instant::now();
-        let memory = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
+        let (memory, executable) = target.compile(&listing.stablehlo, &target.compile_options(listing.replicas))?;
         let seconds = started.elapsed().as_secs_f64();
-        let needs = Needs::new(name, memory, seconds, &listing.program.cost(), target);
+        let mut needs = Needs::new(name, memory, seconds, &listing.program.cost(), target);
+        // What does not fit may end this process instead of giving an error.
+        if let Some(executable) = executable.filter(|_| needs.fits != Some(false)) {
+            needs.trial = Some(Trial::of(run_once(&executable, &listing.program, target.devices())));
+        }
         if !as_json {
             print_line(table::of_program(&needs, target))?;
         }
@@ -121,7 +140,10 @@ fn show_needs(programs: &Programs, named: &[(String, ProgramKind)], target: &Tar
         });
         print_line(serde_json::to_string_pretty(&whole).expect("numbers and texts have a JSON form"))?;
     }
-    Ok(())
+    match all.iter().filter(|needs| matches!(needs.trial, Some(Trial::Failed(_)))).count() {
+        0 => Ok(()),
+        count => Err(miette!("{count} of {} programs cannot run here", all.len())),
+    }
 }
 
 #[cfg(test)]

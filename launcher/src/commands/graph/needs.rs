@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use twinflow_compiler::{Cost, ProgramCost, pjrt::MemoryPlan};
+use twinflow_compiler::{
+    Cost, ProgramCost,
+    pjrt::{MemoryPlan, PjrtError},
+};
 use twinflow_runtime::target::Target;
 
 /// What a program needs on one device.
@@ -25,6 +28,24 @@ pub struct Needs {
     pub open_loops: usize,
     /// What the device's peak rates allow at best, if they are known.
     pub least_seconds: Option<f64>,
+    /// How it ran, if it was tried.
+    pub trial: Option<Trial>,
+}
+
+/// How a program ran once.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// To its end.
+    Ran,
+    /// With the plugin's message.
+    Failed(String),
+}
+
+impl Trial {
+    pub fn of(result: Result<(), PjrtError>) -> Self {
+        result.map_or_else(|error| Trial::Failed(error.to_string()), |()| Trial::Ran)
+    }
 }
 
 /// Bytes on one device.
@@ -88,6 +109,7 @@ impl Needs {
             cost: total.into(),
             scopes,
             open_loops: cost.open_loops,
+            trial: None,
             least_seconds: target.rates.map(|rates| least_seconds(&memory, &total, rates)),
         }
     }

@@ -2,7 +2,7 @@
 
 use twinflow_runtime::target::Target;
 
-use super::needs::{Counts, Memory, Needs};
+use super::needs::{Counts, Memory, Needs, Trial};
 
 /// What the tables are about.
 pub fn head(target: &Target) -> String {
@@ -15,6 +15,7 @@ pub fn of_program(needs: &Needs, target: &Target) -> String {
     let mut lines = vec![format!("{}  (compiled in {:.1} s)", needs.program, needs.compile_seconds)];
     lines.extend(memory_lines(needs, target));
     lines.extend(cost_lines(needs));
+    lines.extend(needs.trial.as_ref().map(trial_line));
     lines.extend(scope_lines(needs));
     lines.join("\n") + "\n"
 }
@@ -53,6 +54,13 @@ fn cost_lines(needs: &Needs) -> Vec<String> {
         lines.push(row("note", &note));
     }
     lines
+}
+
+fn trial_line(trial: &Trial) -> String {
+    match trial {
+        Trial::Ran => row("trial", "ran once, on zeros"),
+        Trial::Failed(message) => row("PROBLEM", &format!("cannot run here: {message}")),
+    }
 }
 
 /// Shares of the operations and bytes, largest first, down to a thousandth.
@@ -101,6 +109,13 @@ fn decimal(count: f64, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_cannot_run_is_a_problem() {
+        let line = trial_line(&Trial::Failed("DotThunk: unimplemented".into()));
+        assert_eq!(line, "  PROBLEM     cannot run here: DotThunk: unimplemented");
+        assert_eq!(trial_line(&Trial::Ran), "  trial       ran once, on zeros");
+    }
 
     #[test]
     fn counts_have_the_unit_that_suits_them() {
