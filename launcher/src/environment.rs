@@ -24,29 +24,21 @@ pub struct Environment {
     pub started: u64,
     /// Steps that were done before.
     pub after_step: u64,
-    /// The command line.
     pub command: String,
-    /// Program and version.
     pub program: String,
-    /// Machine's name.
     pub host: String,
-    /// Its processor.
     pub processor: String,
     /// Cores that this process may use.
     pub cores: usize,
-    /// Number of processes.
     pub ranks: usize,
     /// Cores that each of them may use.
     pub rank_cores: Vec<usize>,
-    /// MPI library.
     pub mpi: Option<String>,
-    /// HDF5 library.
     pub hdf5: String,
     /// XLA plugin's file and the version of its C API.
     pub plugin: String,
     /// What the plugin says of its version.
     pub xla: String,
-    /// This process's devices.
     pub devices: Vec<String>,
 }
 
@@ -135,7 +127,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_are_lines_and_arguments_can_be_pasted() {
+    fn arguments_can_be_pasted() {
+        assert_eq!(["train", "a b", "it's", ""].map(quoted), ["train", "'a b'", r"'it'\''s'", "''"]);
+    }
+
+    #[test]
+    fn starts_are_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("environment.jsonl");
         let first = Environment { host: "a".into(), cores: 2, ..Environment::default() };
@@ -144,6 +141,5 @@ mod tests {
         second.append(&path).unwrap();
         assert_eq!(Environment::read(&path), [first, second]);
         assert_eq!(Environment::read(&folder.path().join("none")), []);
-        assert_eq!(["train", "a b", "it's", ""].map(quoted), ["train", "'a b'", r"'it'\''s'", "''"]);
     }
 }
