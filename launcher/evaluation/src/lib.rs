@@ -12,4 +12,4 @@ pub use classifier::{Examined, TrainedClassifier};
 pub use diversity::diversity;
 pub use energy::energy_distance_by_class;
 pub use frechet::{Gaussian, frechet_distance};
-pub use report::{Judged, Measured, PointScores, PointsReport, Report, Scores};
+pub use report::{ClassifierQuality, Measured, PointScores, PointsReport, Report, Scores};

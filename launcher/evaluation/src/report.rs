@@ -8,17 +8,17 @@ use twinflow_methods::flow::SampleConfig;
 /// The numbers of one set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
-    /// Share of the images whose class the judge recognises.
+    /// Share of the images whose class the classifier recognises.
     pub class_accuracy: f64,
-    /// Frechet distance to all test images, in the judge's features.
+    /// Frechet distance to all test images, in the classifier's features.
     pub frechet_distance: f64,
     /// Mean distance within a class, over that of the test images; none with one image per class.
     pub diversity: Option<f64>,
 }
 
-/// The judge's own quality.
+/// How good the classifier itself is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
+pub struct ClassifierQuality {
     /// Accuracy on the test images.
     pub test_accuracy: f64,
     /// Number of test images.
@@ -63,12 +63,12 @@ pub struct Report {
     pub count_per_class: usize,
     /// Number of classes.
     pub classes: usize,
-    /// Dataset that the judge learnt from.
+    /// Dataset that the classifier learnt from.
     pub data: PathBuf,
     /// Dataset that samples are compared with.
     pub test_data: PathBuf,
-    /// The judge.
-    pub judge: Judged,
+    /// Its own quality, to judge its verdicts by.
+    pub classifier: ClassifierQuality,
     /// As many training images as there are samples: what perfect samples would get.
     pub train_images: Scores,
     /// A row per number of network calls.

@@ -11,4 +11,4 @@ pub mod target;
 pub mod upload;
 pub mod world;
 
-pub use config::{DeviceConfig, Platform};
+pub use config::{DeviceConfig, PlatformChoice};

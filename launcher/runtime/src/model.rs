@@ -31,6 +31,12 @@ impl Model {
         self.data
     }
 
+    /// Samples per program run: many small ones, few large ones. It depends on nothing that changes between calls, for
+    /// the last bits of a sample may depend on the batch it is computed in.
+    pub fn chunk_size(&self) -> usize {
+        (65_536 / self.data.sample.iter().product::<usize>().max(1)).clamp(16, 1024)
+    }
+
     /// Types of its parameters.
     pub fn parameter_spec(&self) -> Params<TensorType> {
         self.denoiser.parameters().spec()

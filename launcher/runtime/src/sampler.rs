@@ -1,7 +1,7 @@
 //! Draws samples in chunks of a fixed size.
 
 use miette::Result;
-use twinflow_array::{HostArray, TensorType as Spec, by_ref};
+use twinflow_array::{HostArray, TensorType, by_ref};
 use twinflow_compiler::{
     Jit,
     pjrt::{Buffer, Device},
@@ -35,7 +35,7 @@ pub struct SampleSet {
 
 /// A compiled sampler.
 pub struct Sampler {
-    jit: Jit<Nothing, SampleInputs<Spec>, Spec>,
+    jit: Jit<Nothing, SampleInputs<TensorType>, TensorType>,
     device: Device,
     chunk: usize,
     shape: [usize; 3],
@@ -47,10 +47,9 @@ impl Sampler {
     /// # Errors
     /// What tracing and compiling met.
     pub fn new(model: &Model, config: &SampleConfig, devices: &Devices) -> Result<Self> {
-        let shape = model.data().sample;
-        let chunk = chunk_size(shape);
-        let traced = programs::sample(model, config, chunk).or_report()?;
+        let traced = programs::sample(model, config).or_report()?;
         let jit = devices.compile(traced, 1).or_report()?;
+        let (chunk, shape) = (model.chunk_size(), model.data().sample);
         Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
     }
 
@@ -97,10 +96,4 @@ impl SampleSet {
 fn numbered(label: i32, count: usize) -> impl Iterator<Item = (i32, u32)> {
     let first = (label as u32).wrapping_mul(NUMBERS_PER_LABEL);
     (0..count).map(move |j| (label, first.wrapping_add(j as u32)))
-}
-
-/// Samples per program run: many small ones, few large ones. It must depend on nothing that changes between calls, for
-/// the last bits of a sample may depend on the batch it is computed in.
-pub fn chunk_size(shape: [usize; 3]) -> usize {
-    (65_536 / shape.iter().product::<usize>().max(1)).clamp(16, 1024)
 }

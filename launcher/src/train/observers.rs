@@ -6,7 +6,11 @@ use miette::Result;
 use twinflow_checkpoints::Retention;
 use twinflow_runtime::{engine::Engine, world::World};
 
-use super::{grace, progress::Progress, run::NotFinite, skipped::Skipped};
+use super::{
+    grace,
+    progress::Progress,
+    skipped::{NotFinite, Skipped},
+};
 use crate::{
     config::{NonFinite, ResolvedConfig, TrainConfig},
     hooks::{DrawCurves, DrawSamples, Ending, EventFile, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},

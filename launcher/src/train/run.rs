@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use indexmap::IndexMap;
-use miette::{Diagnostic, Result};
+use miette::Result;
 use twinflow_array::HostArray;
 use twinflow_data::PrefetchLoader;
 use twinflow_runtime::{
@@ -15,7 +15,7 @@ use twinflow_runtime::{
 };
 use twinflow_training::{Metrics, Trainer};
 
-use super::{observers::Observers, setup::Setup, stop::StopRequest};
+use super::{observers::Observers, setup::Setup, skipped::NotFinite, stop::StopRequest};
 use crate::{
     config::TrainConfig,
     hooks::{DrawSamples, Ending, is_due},
@@ -26,19 +26,6 @@ use crate::{
 
 /// Batches made ahead by the background thread.
 const PREFETCH: usize = 2;
-
-/// Loss or gradient that is not finite, where the settings say to stop.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("step {step}: {term} is {value}; the run stops, and nothing of this step is saved")]
-#[diagnostic(help(
-    "{}lower optimizer.learning_rate or set optimizer.clip_norm; train.non_finite=\"skip\" leaves out such steps",
-    if *.step > 1 { "resume from the last checkpoint with other settings, by --resume and --set: " } else { "" }
-))]
-pub struct NotFinite {
-    step: u64,
-    pub term: String,
-    pub value: f64,
-}
 
 /// Trains until the last step or a signal.
 ///
@@ -97,7 +84,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
             (false, true) => Some(Ending::Stopped),
             (false, false) => None,
         };
-        let cause = metrics.skipped.then(|| not_finite(&metrics));
+        let cause = metrics.skipped.then(|| NotFinite::of(&metrics));
         if let Err(error) = observers.bear(cause, step + 1, &config.train, ending == Some(Ending::Finished)) {
             return world.agree(Err(error));
         }
@@ -116,12 +103,6 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
 /// Whether something that takes longer than a step may have come just before this one: setting up, saving, drawing.
 fn has_pause_before(step: u64, first_step: u64, train: &TrainConfig) -> bool {
     step == first_step || is_due(step, train.checkpoint_every) || is_due(step, train.sample_every)
-}
-
-/// The first value that is not finite.
-fn not_finite(metrics: &StepMetrics) -> NotFinite {
-    let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
-    NotFinite { step: metrics.step, term: term.to_owned(), value }
 }
 
 fn scalar(array: &HostArray) -> f64 {

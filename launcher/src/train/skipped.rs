@@ -2,6 +2,29 @@
 
 use miette::Diagnostic;
 
+use crate::metrics::StepMetrics;
+
+/// Loss or gradient that is not finite, where the settings say to stop.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("step {step}: {term} is {value}; the run stops, and nothing of this step is saved")]
+#[diagnostic(help(
+    "{}lower optimizer.learning_rate or set optimizer.clip_norm; train.non_finite=\"skip\" leaves out such steps",
+    if *.step > 1 { "resume from the last checkpoint with other settings, by --resume and --set: " } else { "" }
+))]
+pub struct NotFinite {
+    step: u64,
+    pub term: String,
+    pub value: f64,
+}
+
+impl NotFinite {
+    /// The first value of a step's that is not finite.
+    pub fn of(metrics: &StepMetrics) -> Self {
+        let (term, value) = metrics.first_not_finite().unwrap_or(("grad_norm", f64::NAN));
+        NotFinite { step: metrics.step, term: term.to_owned(), value }
+    }
+}
+
 /// A run that gets nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum SkippedError {

@@ -74,7 +74,7 @@ pub struct Intermediates<L> {
     pub guided_velocity: L,
     /// The RCGM target, zero on adv rows; none at order 0.
     pub rcgm_target: Option<L>,
-    /// What the rectify loss judges: the main pass's clean estimates of the e2e rows.
+    /// What the rectify loss scores: the main pass's clean estimates of the e2e rows.
     pub clean_estimate: Option<L>,
     /// v_real - v_fake at those, clamped.
     pub velocity_difference: Option<L>,
@@ -112,8 +112,8 @@ impl TwinFlowLoss<'_> {
         let rectified = draws.rectify.as_ref().map(|draws| {
             let rows = parts.range(Part::E2e);
             let clean = take_rows(&clean_estimate(x_t, t, prediction), &rows).stop_gradient();
-            let judge = || self.velocity_difference(&live, clean, take_rows(condition, &rows), draws);
-            (clean, trace.scope("rectify", judge))
+            let rectify = || self.velocity_difference(&live, clean, take_rows(condition, &rows), draws);
+            (clean, trace.scope("rectify", rectify))
         });
         let difference = rectified.map(|(_, difference)| difference);
         let one_step = take_rows(&prediction, &parts.range(Part::E2e));

@@ -6,12 +6,12 @@
 mod agreement;
 #[cfg(any(feature = "mpi", test))]
 mod buckets;
+mod job_launcher;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 #[cfg(not(feature = "mpi"))]
 #[path = "no_mpi.rs"]
 mod mpi_world;
-mod starter;
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use miette::Diagnostic;
 
 use crate::console::say;
 
-pub use starter::JobLauncher;
+pub use job_launcher::JobLauncher;
 
 /// Exit code of a job that one rank ended (BSD's EX_SOFTWARE), to be told from a common error's 1.
 pub const ABORT_CODE: i32 = 70;

@@ -9,7 +9,7 @@ use std::{
 use miette::{Result, miette};
 use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, to_unit_range};
 use twinflow_evaluation::{
-    Examined, Gaussian, Judged, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
+    ClassifierQuality, Examined, Gaussian, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
 };
 use twinflow_runtime::{console::OrReport, devices::Devices};
 
@@ -41,7 +41,7 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
         seed: args.seed,
         count_per_class: per_class,
         classes: test.classes(),
-        judge: measure.judged(&train, &files.classifier),
+        classifier: measure.quality(&train, &files.classifier),
         train_images: measure.real(&train, per_class)?,
         results: results.collect::<Result<_>>()?,
         data: files.train,
@@ -141,8 +141,8 @@ impl Measure {
         Ok(Measure { classifier, test, gaussian, classes: train.classes() })
     }
 
-    fn judged(&self, train: &Dataset, file: &Path) -> Judged {
-        Judged {
+    fn quality(&self, train: &Dataset, file: &Path) -> ClassifierQuality {
+        ClassifierQuality {
             test_accuracy: self.test.accuracy,
             test_images: self.test.labels.len(),
             train_images: train.len(),
