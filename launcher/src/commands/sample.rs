@@ -12,8 +12,11 @@ use super::{open_checkpoint, print_line};
 use crate::{
     cli::{SampleArgs, Weights},
     config::{Config, ResolvedConfig},
-    pictures::{classes_note, shown_classes},
-    sample_file::{SampleFormat, make_parent, picture, write_hdf5},
+    pictures::{
+        classes_note,
+        sample_file::{SampleFormat, make_parent, picture, write_hdf5},
+        shown_classes,
+    },
 };
 
 /// Runs `sample`.

@@ -17,11 +17,9 @@ use twinflow_training::{State, Trainer};
 use super::resume;
 use crate::{
     cli::TrainArgs,
-    config::{Config, ResolvedConfig},
-    data_source,
-    environment::Environment,
+    config::{Config, ResolvedConfig, open_data},
     logging,
-    run_folder::RunFolder,
+    run_folder::{Environment, RunFolder},
 };
 
 /// A run, ready to go.
@@ -59,7 +57,7 @@ impl Setup {
             say_complete(world, step, config.train.steps);
             return Ok(None);
         }
-        let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
+        let source = world.agree(open_data(&config.data, u64::from(config.run.seed)))?;
         let config = ResolvedConfig::new(config, source.as_ref());
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;

@@ -18,8 +18,7 @@ use crate::{
     cli::EvalArgs,
     commands::print_line,
     config::{Config, DataKind},
-    pictures::to_bytes,
-    sample_file::make_parent,
+    pictures::{sample_file::make_parent, to_bytes},
 };
 
 /// Scores samples by a classifier's opinion of them and of real images.

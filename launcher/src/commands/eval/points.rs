@@ -5,7 +5,7 @@ use twinflow_data::{Toy2d, ToyKind};
 use twinflow_evaluation::{Measured, PointScores, PointsReport, energy_distance_by_class};
 
 use super::subject::{Subject, finish};
-use crate::{cli::EvalArgs, commands::print_line, sample_file::make_parent};
+use crate::{cli::EvalArgs, commands::print_line, pictures::sample_file::make_parent};
 
 /// Seeds of real points, beyond those that a config can name for training.
 const REAL: u64 = 1 << 32;

@@ -20,9 +20,8 @@ use self::needs::Needs;
 use super::print_line;
 use crate::{
     cli::{GraphArgs, GraphFormat},
-    config::{Config, ResolvedConfig},
-    data_source,
-    sample_file::make_parent,
+    config::{Config, ResolvedConfig, open_data},
+    pictures::sample_file::make_parent,
 };
 
 /// What the programs of a config are traced from.
@@ -36,7 +35,7 @@ impl Programs {
     /// Opens the dataset, whose sizes decide the shapes.
     fn of(mut config: Config) -> Result<Self> {
         config.data.verify = false;
-        let source = data_source::open(&config.data, u64::from(config.run.seed))?;
+        let source = open_data(&config.data, u64::from(config.run.seed))?;
         let config = ResolvedConfig::new(config, source.as_ref());
         Ok(Programs { trainer: config.trainer(1)?, model: config.model()?, config })
     }

@@ -8,7 +8,7 @@ use twinflow_data::{DatasetMetadata, write_dataset};
 use twinflow_files::folder_of;
 use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
-use crate::pictures::{Picture, PictureError, grid, points, to_bytes};
+use super::{Picture, PictureError, grid, points, to_bytes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleFormat {
@@ -42,7 +42,7 @@ impl SampleFormat {
 /// A row per label, or a plot of points.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
+/// [`PictureError`].
 pub fn picture(samples: &SampleSet, title: &str) -> Result<Picture, PictureError> {
     if samples.are_points() {
         points(&samples.values, &samples.labels, title)
