@@ -145,7 +145,7 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// The labels of all samples.
+    /// One per sample, below the number of classes.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }

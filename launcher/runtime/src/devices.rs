@@ -55,13 +55,9 @@ impl Devices {
     pub fn open_one(config: &DeviceConfig) -> Result<Self> {
         Self::open(&DeviceConfig { devices: 1, ..config.clone() }, 0)
     }
-
-    /// The client.
     pub fn client(&self) -> &Client {
         &self.client
     }
-
-    /// The devices.
     pub fn all(&self) -> &[Device] {
         self.client.devices()
     }

@@ -20,8 +20,6 @@ impl Model {
     pub fn new(config: &ModelConfig, data: DataSpec, precision: Precision) -> Result<Self, ConfigError> {
         Ok(Model { denoiser: config.build(data)?, data, precision })
     }
-
-    /// The network.
     pub fn denoiser(&self) -> &dyn Denoiser {
         self.denoiser.as_ref()
     }

@@ -34,9 +34,7 @@ pub enum ProgramKind {
     Begin(usize),
     /// The first half of a step: what comes before MPI.
     Gradients(usize),
-    /// The second half.
     Update(usize),
-    /// The sampler.
     Sample,
 }
 

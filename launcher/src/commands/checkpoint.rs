@@ -4,12 +4,12 @@ use std::path::Path;
 
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
-use twinflow_runtime::{console::OrReport, model::Model};
+use twinflow_runtime::console::OrReport;
 
 use super::print_line;
 use crate::{
     cli::{CheckpointCommand, ExportArgs},
-    config::{Config, ResolvedConfig},
+    config::{Config, ResolvedConfig, SettingError},
 };
 
 /// Runs `checkpoint`.
@@ -69,11 +69,13 @@ fn verify(path: &Path) -> Result<()> {
     }
 }
 
-/// The network of the checkpoint's config.
-fn model(checkpoint: &Checkpoint) -> Result<Model> {
+/// The settings that a checkpoint was trained with, `--set` assignments on top.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn config_of(checkpoint: &Checkpoint, assignments: &[String]) -> Result<Config, SettingError> {
     let name = format!("the config in {}", checkpoint.path().display());
-    let config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
-    Ok(ResolvedConfig::of_checkpoint(config).model()?)
+    Config::from_text(&name, &checkpoint.metadata().config, assignments)
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
@@ -84,7 +86,7 @@ fn export(args: &ExportArgs) -> Result<()> {
     };
     let options = ExportOptions { group: args.weights.prefix().into(), format, ..ExportOptions::default() };
     let checkpoint = open(&args.checkpoint)?;
-    let parameters = model(&checkpoint)?.parameter_spec();
+    let parameters = ResolvedConfig::of_checkpoint(config_of(&checkpoint, &[])?).model()?.parameter_spec();
     let summary = checkpoints::export(&checkpoint, &parameters, &args.out, &options).or_report()?;
     print_line(format_args!("{}: {} arrays, {} bytes of weights", args.out.display(), summary.arrays, summary.bytes))
 }

@@ -12,9 +12,7 @@ use super::{Picture, PictureError, grid, points, to_bytes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleFormat {
-    /// A picture.
     Png,
-    /// Arrays.
     Hdf5,
 }
 

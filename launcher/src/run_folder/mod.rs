@@ -44,15 +44,11 @@ pub enum RunFolderError {
     /// `--resume` of something that is no run folder.
     #[error("{} is no run folder: it has no config.toml", path.display())]
     #[diagnostic(help("name the folder that `train` made, for example runs/quickstart"))]
-    NotARun {
-        /// The folder.
-        path: PathBuf,
-    },
+    NotARun { path: PathBuf },
     /// Another job holds the lock.
     #[error("the run folder {} is in use by {holder}", path.display())]
     #[diagnostic(help("wait for that job or stop it; two jobs would spoil each other's files"))]
     InUse {
-        /// The folder.
         path: PathBuf,
         /// Process id and host of the job.
         holder: String,
@@ -135,8 +131,6 @@ impl RunFolder {
     fn make_subfolders(&self) -> Result<(), FileError> {
         [self.samples(), self.logs(), self.checkpoints()].iter().try_for_each(|path| create_all(path))
     }
-
-    /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -34,11 +34,7 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     let per_class = args.count as usize;
     let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, subject));
     let report = Report {
-        checkpoint: subject.checkpoint.path().to_owned(),
-        step: subject.checkpoint.metadata().step,
-        weights: args.weights.prefix().to_owned(),
-        seed: args.seed,
-        count_per_class: per_class,
+        samples: subject.samples(args),
         classes: test.classes(),
         classifier: measure.quality(&train, &files.classifier),
         train_images: measure.real(&train, per_class)?,

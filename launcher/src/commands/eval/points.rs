@@ -28,11 +28,7 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     };
     let other = real_points(data.toy, REAL + 1, per_class);
     let report = PointsReport {
-        checkpoint: subject.checkpoint.path().to_owned(),
-        step: subject.checkpoint.metadata().step,
-        weights: args.weights.prefix().to_owned(),
-        seed: args.seed,
-        count_per_class: per_class,
+        samples: subject.samples(args),
         toy: data.toy.name().to_owned(),
         real_energy_distance: distance((&other.0, &other.1)),
         results: args.nfe.iter().map(measure).collect::<Result<_>>()?,
