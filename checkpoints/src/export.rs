@@ -32,7 +32,7 @@ pub enum Format {
 pub struct ExportOptions {
     /// The top-level name of the weights: `ema`, `params` or `teacher`.
     pub group: String,
-    /// The kind of file.
+    /// HDF5 or safetensors.
     pub format: Format,
     /// Convert floating-point weights to this type.
     pub cast: Option<DType>,

@@ -181,11 +181,11 @@ mod tests {
 
     #[test]
     fn files_are_written_and_read_whoever_holds_a_lock() {
+        let arrays = [(ParamPath::from("a"), HostArray::scalar(1.5f32))];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("held.h5");
         let held = fs::File::create(&path).unwrap();
         held.lock().unwrap();
-        let arrays = [(ParamPath::from("a"), HostArray::scalar(1.5f32))];
         write(&path, &arrays, |_| Ok(())).unwrap();
         let file = without_locks().open(&path).unwrap();
         assert_eq!(read_entries(&file, &path).unwrap().len(), 1);

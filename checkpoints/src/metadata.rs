@@ -17,7 +17,7 @@ pub const SCHEMA: &str = "twinflow-checkpoint";
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Where a checkpoint comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
     /// Training steps done.
     pub step: u64,

@@ -68,14 +68,7 @@ mod tests {
         // The next test runs this one again, on a tiny disk.
         let Some(folder) = env::var_os(FOLDER) else { return };
         let target = Path::new(&folder).join("step-00000001.h5");
-        let metadata = Metadata {
-            step: 1,
-            phase: String::new(),
-            config: String::new(),
-            program: String::new(),
-            world_size: 1,
-            created: 0,
-        };
+        let metadata = Metadata { step: 1, world_size: 1, ..Metadata::default() };
         let arrays = [(ParamPath::from("large"), HostArray::zeros(TensorType::f32([1 << 20])))];
         // As if another program took the space between the look at the disk and the writing: 0 bytes are needed.
         let result = publish(&target, 0, |temporary| write(temporary, &metadata, &arrays));

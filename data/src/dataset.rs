@@ -9,7 +9,7 @@ use twinflow_array::{DType, HostArray};
 use twinflow_hdf5::failed;
 
 use crate::{
-    Checksums, DataError, DatasetInfo, Field, IMAGES, Metadata, SCHEMA_VERSION, Source,
+    Checksums, DataError, DatasetInfo, DatasetMetadata, Field, IMAGES, SCHEMA_VERSION, Source,
     error::io_error,
     images::{Images, Scan},
     reader::{Content, compare_checksums},
@@ -40,7 +40,7 @@ pub enum Verify {
 pub struct Dataset {
     path: PathBuf,
     file_bytes: u64,
-    metadata: Metadata,
+    metadata: DatasetMetadata,
     value_range: [f64; 2],
     checksums: Checksums,
     has_checksums: bool,
@@ -145,7 +145,7 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// The labels of all samples.
+    /// One per sample, below the number of classes.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use twinflow_array::{DType, HostArray, TensorType};
 
-use crate::{DataError, Dataset, DatasetInfo, Metadata, Verify, idx, labels, write_dataset};
+use crate::{DataError, Dataset, DatasetInfo, DatasetMetadata, Verify, idx, labels, write_dataset};
 
 /// Class names of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, table 2), in label order.
 pub const FASHION_MNIST_CLASSES: [&str; 10] =
@@ -23,7 +23,7 @@ pub fn import_idx(
     images: impl AsRef<Path>,
     labels: impl AsRef<Path>,
     target: impl AsRef<Path>,
-    metadata: &Metadata,
+    metadata: &DatasetMetadata,
 ) -> Result<DatasetInfo, DataError> {
     let labels = idx::read_labels(labels.as_ref())?;
     let images = idx::read_images(images.as_ref())?;

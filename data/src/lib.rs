@@ -36,7 +36,7 @@ pub use info::{Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use prefetch::PrefetchLoader;
-pub use schema::{Metadata, SCHEMA_NAME, SCHEMA_VERSION};
+pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
 pub use source::{Field, Fields, IMAGES, LABELS, Source, to_unit_range};
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};

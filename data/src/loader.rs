@@ -59,7 +59,7 @@ impl Loader {
         self
     }
 
-    /// The plan that the batches follow.
+    /// Who takes which rows of the global batch.
     pub fn plan(&self) -> &BatchPlan {
         &self.plan
     }

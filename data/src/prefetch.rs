@@ -155,10 +155,10 @@ mod tests {
         }
     }
 
-    /// Fails while the switch is on.
-    struct Failing(AtomicBool);
+    /// A source whose reading is what a test needs.
+    struct Scripted<F>(F);
 
-    impl Source for Failing {
+    impl<F: Fn(&[u64]) -> Result<(), DataError> + Send + Sync> Source for Scripted<F> {
         fn fields(&self) -> Vec<Field> {
             image_fields(DType::U8, [1, 1, 1])
         }
@@ -172,52 +172,34 @@ mod tests {
         }
 
         fn read(&self, indices: &[u64], _: &mut [HostArray]) -> Result<(), DataError> {
-            if self.0.load(Ordering::Relaxed) && indices[0] >= 24 {
-                return Err(DataError::SampleIndex { index: indices[0], samples: 24 });
-            }
-            Ok(())
+            (self.0)(indices)
         }
     }
 
     #[test]
     fn errors_come_at_their_step_and_the_step_can_be_asked_again() {
-        let source = Arc::new(Failing(AtomicBool::new(true)));
-        let mut prefetch = PrefetchLoader::start(loader(source.clone()), 0, 4).unwrap();
+        let fails = Arc::new(AtomicBool::new(true));
+        let switch = fails.clone();
+        let source = Scripted(move |indices: &[u64]| match switch.load(Ordering::Relaxed) && indices[0] >= 24 {
+            true => Err(DataError::SampleIndex { index: indices[0], samples: 24 }),
+            false => Ok(()),
+        });
+        let mut prefetch = PrefetchLoader::start(loader(Arc::new(source)), 0, 4).unwrap();
         prefetch.next_batch().unwrap();
         prefetch.next_batch().unwrap();
         for _ in 0..2 {
             let error = prefetch.next_batch().unwrap_err().to_string();
             assert_eq!(error, "sample 25 asked of a dataset of 24");
         }
-        source.0.store(false, Ordering::Relaxed);
+        fails.store(false, Ordering::Relaxed);
         let batches = prefetch.next_batch().unwrap();
         assert_eq!(batches[0][0].sample_index.as_slice::<u32>().unwrap()[0], 25);
     }
 
-    /// Panics, as a defect would.
-    struct Panicking;
-
-    impl Source for Panicking {
-        fn fields(&self) -> Vec<Field> {
-            image_fields(DType::U8, [1, 1, 1])
-        }
-
-        fn classes(&self) -> usize {
-            1
-        }
-
-        fn samples(&self) -> Option<u64> {
-            None
-        }
-
-        fn read(&self, _: &[u64], _: &mut [HostArray]) -> Result<(), DataError> {
-            panic!("a defect")
-        }
-    }
-
     #[test]
     fn a_panic_of_the_thread_goes_on_in_the_consumer_instead_of_a_hang() {
-        let mut prefetch = PrefetchLoader::start(loader(Arc::new(Panicking)), 0, 1).unwrap();
+        let mut prefetch =
+            PrefetchLoader::start(loader(Arc::new(Scripted(|_: &[u64]| panic!("a defect")))), 0, 1).unwrap();
         let payload = panic::catch_unwind(panic::AssertUnwindSafe(|| prefetch.next_batch())).unwrap_err();
         assert_eq!(payload.downcast_ref::<&str>(), Some(&"a defect"));
     }

@@ -9,7 +9,7 @@ use hdf5_metno::{
 use twinflow_hdf5::{failed, read_text};
 
 use crate::{
-    Checksums, DataError, IMAGES, LABELS, Metadata, SCHEMA_NAME, SCHEMA_VERSION,
+    Checksums, DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
     images::{Images, image_type},
     labels::{self, LabelLayout},
     stored::Stored,
@@ -20,7 +20,7 @@ const LABEL_ROWS: usize = 1 << 14;
 
 /// What a dataset file holds. Whatever else may be missing in files that other programs wrote is an option.
 pub(crate) struct Content {
-    pub metadata: Metadata,
+    pub metadata: DatasetMetadata,
     pub value_range: Option<[f64; 2]>,
     pub images: Images,
     pub labels: Vec<i32>,
@@ -57,7 +57,7 @@ impl Content {
             };
             let values = reader.fitting_labels(&labels.values, classes, &class_names, images.ty().shape[0]);
             if reader.problems.is_empty() {
-                let metadata = Metadata { name: name.unwrap_or_default(), source, classes, class_names };
+                let metadata = DatasetMetadata { name: name.unwrap_or_default(), source, classes, class_names };
                 let checksums = Checksums { images: images_checksum, labels: labels.checksum };
                 return Ok(Content { metadata, value_range, images, labels: values, checksums });
             }

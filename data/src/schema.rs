@@ -30,7 +30,7 @@ pub(crate) const MAX_CLASSES: usize = 1 << 20;
 
 /// What a dataset says about itself beside its shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
+pub struct DatasetMetadata {
     /// Such as `fashion-mnist-train`.
     pub name: String,
     /// Where the data came from, for people.
@@ -41,10 +41,10 @@ pub struct Metadata {
     pub class_names: Vec<String>,
 }
 
-impl Metadata {
-    /// Metadata without class names.
+impl DatasetMetadata {
+    /// Without class names.
     pub fn new(name: impl Into<String>, source: impl Into<String>, classes: usize) -> Self {
-        Metadata { name: name.into(), source: source.into(), classes, class_names: Vec::new() }
+        DatasetMetadata { name: name.into(), source: source.into(), classes, class_names: Vec::new() }
     }
 
     /// Sets one name per class.

@@ -35,7 +35,7 @@ impl ToyKind {
     /// Every kind.
     pub const ALL: [ToyKind; 4] = [ToyKind::Moons, ToyKind::Checkerboard, ToyKind::Spiral, ToyKind::Gaussians];
 
-    /// The name in configs.
+    /// As configs spell it.
     pub const fn name(self) -> &'static str {
         match self {
             ToyKind::Moons => "moons",

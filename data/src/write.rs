@@ -9,7 +9,8 @@ use twinflow_files::{PartialFile, folder_of};
 use twinflow_hdf5::{MAX_TEXT, failed, write_text};
 
 use crate::{
-    DataError, IMAGES, LABELS, Metadata, SCHEMA_NAME, SCHEMA_VERSION, error::io_error, labels, schema::file_options,
+    DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION, error::io_error, labels,
+    schema::file_options,
 };
 
 /// Bytes per chunk, about: large enough for a short index and fast whole reads on network file systems.
@@ -28,7 +29,7 @@ pub fn write_dataset(
     path: impl AsRef<Path>,
     images: &HostArray,
     labels: &[i32],
-    metadata: &Metadata,
+    metadata: &DatasetMetadata,
 ) -> Result<(), DataError> {
     let path = path.as_ref();
     let shape = check_images(images)?;
@@ -55,7 +56,7 @@ fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
     Ok(shape)
 }
 
-fn check_labels(labels: &[i32], images: usize, metadata: &Metadata) -> Result<(), DataError> {
+fn check_labels(labels: &[i32], images: usize, metadata: &DatasetMetadata) -> Result<(), DataError> {
     let (classes, names) = (metadata.classes, metadata.class_names.len());
     labels::check_classes(classes)?;
     if names != 0 && names != classes {
@@ -67,7 +68,7 @@ fn check_labels(labels: &[i32], images: usize, metadata: &Metadata) -> Result<()
     labels::in_range(&labels.iter().map(|label| i64::from(*label)).collect::<Vec<_>>(), classes).map(drop)
 }
 
-fn check_texts(metadata: &Metadata) -> Result<(), DataError> {
+fn check_texts(metadata: &DatasetMetadata) -> Result<(), DataError> {
     let class_names = class_names_json(metadata).len();
     let lengths = [("name", metadata.name.len()), ("source", metadata.source.len()), ("class names", class_names)];
     match lengths.into_iter().find(|(_, bytes)| *bytes > MAX_TEXT) {
@@ -76,7 +77,7 @@ fn check_texts(metadata: &Metadata) -> Result<(), DataError> {
     }
 }
 
-fn class_names_json(metadata: &Metadata) -> String {
+fn class_names_json(metadata: &DatasetMetadata) -> String {
     serde_json::Value::from(metadata.class_names.clone()).to_string()
 }
 
@@ -85,7 +86,7 @@ fn write_file(
     shape: [usize; 4],
     images: &HostArray,
     labels: &[i32],
-    metadata: &Metadata,
+    metadata: &DatasetMetadata,
 ) -> Result<(), DataError> {
     let write = || {
         let file = file_options().create(path)?;
@@ -115,7 +116,7 @@ fn write_checksum<T: Element>(stored: &Hdf5Dataset, elements: &[T]) -> hdf5_metn
     stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
 }
 
-fn write_attributes(file: &File, metadata: &Metadata, value_range: [f64; 2]) -> hdf5_metno::Result<()> {
+fn write_attributes(file: &File, metadata: &DatasetMetadata, value_range: [f64; 2]) -> hdf5_metno::Result<()> {
     write_text(file, "schema", SCHEMA_NAME)?;
     file.new_attr::<u32>().create("schema_version")?.write_scalar(&SCHEMA_VERSION)?;
     write_text(file, "name", &metadata.name)?;

@@ -13,7 +13,7 @@ use common::{folder, message, pixels, small_images, write_small};
 use twinflow_array::DType;
 use twinflow_array::HostArray;
 use twinflow_data::{
-    BatchPlan, DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Loader, Metadata, PrefetchLoader, Source, Verify,
+    BatchPlan, DEFAULT_CACHE_BYTES, Dataset, DatasetMetadata, IMAGES, LABELS, Loader, PrefetchLoader, Source, Verify,
     to_unit_range, write_dataset,
 };
 
@@ -49,7 +49,7 @@ fn float_images_come_back_as_stored() {
     let path = folder.path().join("floats.h5");
     let values: Vec<f32> = (0..36).map(|i| i as f32 / 7.0 - 2.0).collect();
     let images = HostArray::from_slice([6, 2, 3, 1], &values).unwrap();
-    write_dataset(&path, &images, &[0; 6], &Metadata::new("floats", "made up", 1)).unwrap();
+    write_dataset(&path, &images, &[0; 6], &DatasetMetadata::new("floats", "made up", 1)).unwrap();
     let dataset = Dataset::open(&path, Verify::Yes).unwrap();
     assert_eq!(read_six(&dataset).0, values);
     assert_eq!(dataset.info().value_range, [-1.0, 1.0]);
@@ -115,8 +115,8 @@ fn indices_beyond_the_end_are_errors() {
 fn data_that_make_no_dataset_are_refused_and_leave_nothing() {
     let folder = folder();
     let path = folder.path().join("refused.h5");
-    let three = Metadata::new("x", "y", 3);
-    let write = |images: &HostArray, labels: &[i32], metadata: &Metadata| {
+    let three = DatasetMetadata::new("x", "y", 3);
+    let write = |images: &HostArray, labels: &[i32], metadata: &DatasetMetadata| {
         write_dataset(&path, images, labels, metadata).unwrap_err().to_string()
     };
     let images = small_images();
@@ -126,7 +126,7 @@ fn data_that_make_no_dataset_are_refused_and_leave_nothing() {
     assert_eq!(write(&images, &[0, -1, 2, 3, 0, 0], &three), format!("label -1 at index 1 {range}"));
     let names = three.clone().with_class_names(["a", "b"]);
     assert_eq!(write(&images, &[0; 6], &names), "2 class names for 3 classes: give one name per class, or none");
-    let none = Metadata::new("x", "y", 0);
+    let none = DatasetMetadata::new("x", "y", 0);
     assert_eq!(write(&images, &[0; 6], &none), "0 classes; there must be at least 1 and at most 1048576");
     let flat = images.clone().reshape([6, 6]).unwrap();
     assert!(write(&flat, &[0; 6], &three).starts_with("images are u8[6, 6]; they must be u8 or f32 of shape"));
@@ -134,7 +134,7 @@ fn data_that_make_no_dataset_are_refused_and_leave_nothing() {
     floats[13] = f32::NAN;
     let floats = HostArray::from_slice([6, 2, 3, 1], &floats).unwrap();
     assert_eq!(write(&floats, &[0; 6], &three), "image 2 holds a value that is not finite (NaN)");
-    let long = Metadata::new("x", "y".repeat(70_000), 3);
+    let long = DatasetMetadata::new("x", "y".repeat(70_000), 3);
     assert!(write(&images, &[0; 6], &long).starts_with("source of 70000 bytes; at most 61440 fit"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -145,7 +145,7 @@ fn a_failed_write_keeps_the_old_file_and_leaves_no_partial_one() {
     // A folder stands where the file should go, so the last step, the rename, fails.
     let path = folder.path().join("taken");
     fs::create_dir_all(path.join("inside")).unwrap();
-    let error = write_dataset(&path, &small_images(), &[0; 6], &Metadata::new("x", "y", 1)).unwrap_err();
+    let error = write_dataset(&path, &small_images(), &[0; 6], &DatasetMetadata::new("x", "y", 1)).unwrap_err();
     assert!(error.to_string().starts_with("cannot finish"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }

@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
-use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, IMAGES, Metadata, Source, Verify, import_idx};
+use twinflow_data::{Dataset, DatasetMetadata, FASHION_MNIST_CLASSES, IMAGES, Source, Verify, import_idx};
 
 /// IDX bytes of the given dims and elements.
 fn idx(dims: &[u32], elements: &[u8]) -> Vec<u8> {
@@ -33,7 +33,7 @@ fn import(folder: &Path, images: &[u8], labels: &[u8]) -> Result<Dataset, String
     let [images_path, labels_path, target] = ["images", "labels", "out/set.h5"].map(|name| folder.join(name));
     fs::write(&images_path, images).unwrap();
     fs::write(&labels_path, labels).unwrap();
-    let metadata = Metadata::new("set", "made up", 3);
+    let metadata = DatasetMetadata::new("set", "made up", 3);
     import_idx(images_path, labels_path, &target, &metadata).map_err(|error| error.to_string())?;
     Dataset::open(target, Verify::Yes).map_err(|error| error.to_string())
 }
@@ -171,7 +171,7 @@ fn fashion_mnist_imports_where_it_is_installed() {
     }
     let folder = folder();
     let [images, labels] = ["images-idx3", "labels-idx1"].map(|part| installed.join(format!("t10k-{part}-ubyte.gz")));
-    let metadata = Metadata::new("fashion-mnist-test", "Debian", 10).with_class_names(FASHION_MNIST_CLASSES);
+    let metadata = DatasetMetadata::new("fashion-mnist-test", "Debian", 10).with_class_names(FASHION_MNIST_CLASSES);
     let info = import_idx(images, labels, folder.path().join("test.h5"), &metadata).unwrap();
     assert_eq!((info.samples, info.height, info.width, info.channels), (10_000, 28, 28, 1));
     assert_eq!(info.class_counts, [1000; 10]);

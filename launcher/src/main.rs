@@ -3,15 +3,12 @@
 mod cli;
 mod commands;
 mod config;
-mod data_source;
-mod environment;
 mod hooks;
 mod logging;
 mod metrics;
 mod pictures;
 mod report;
 mod run_folder;
-mod sample_file;
 mod stderr_filter;
 mod train;
 

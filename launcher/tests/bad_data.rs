@@ -10,7 +10,7 @@ use std::{
 use common::{Place, contents};
 use hdf5_metno::File;
 use twinflow_array::HostArray;
-use twinflow_data::{Metadata, write_dataset};
+use twinflow_data::{DatasetMetadata, write_dataset};
 
 /// Sixteen gray pictures of 4 x 4 in two classes.
 fn write_small(place: &Place) -> PathBuf {
@@ -18,7 +18,7 @@ fn write_small(place: &Place) -> PathBuf {
     let pixels: Vec<u8> = (0..=255).collect();
     let labels: Vec<i32> = (0..16).map(|sample| sample % 2).collect();
     let images = HostArray::from_slice([16, 4, 4, 1], &pixels).unwrap();
-    write_dataset(&path, &images, &labels, &Metadata::new("small", "made up", 2)).unwrap();
+    write_dataset(&path, &images, &labels, &DatasetMetadata::new("small", "made up", 2)).unwrap();
     path
 }
 

@@ -63,22 +63,23 @@ fn old_plugin(place: &Place) -> String {
     library.display().to_string()
 }
 
-#[test]
-fn a_job_launcher_that_sees_another_world() {
+/// Asserts that a start among these variables of a job launcher is refused.
+fn assert_refused_under(variables: [(&str, &str); 2], parts: &[&str]) {
     let place = Place::new();
     let mut command = place.command("train --config tiny.toml --set run.dir=r");
-    let refused = ran(command.env("PMI_SIZE", "2").env("PMI_RANK", "0").output().unwrap());
-    refused.refused(&["started 2 processes", "sees a world of 1"]);
+    ran(command.envs(variables).output().unwrap()).refused(parts);
     assert_no_run(&place);
 }
 
 #[test]
+fn a_job_launcher_that_sees_another_world() {
+    assert_refused_under([("PMI_SIZE", "2"), ("PMI_RANK", "0")], &["started 2 processes", "sees a world of 1"]);
+}
+
+#[test]
 fn a_plain_start_in_an_allocation_for_more() {
-    let place = Place::new();
-    let mut command = place.command("train --config tiny.toml --set run.dir=r");
-    let refused = ran(command.env("SLURM_JOB_ID", "5").env("SLURM_NTASKS", "8").output().unwrap());
-    refused.refused(&["one process in a Slurm allocation of 8 tasks", "srun -n 1"]);
-    assert_no_run(&place);
+    let parts = ["one process in a Slurm allocation of 8 tasks", "srun -n 1"];
+    assert_refused_under([("SLURM_JOB_ID", "5"), ("SLURM_NTASKS", "8")], &parts);
 }
 
 #[test]

@@ -57,8 +57,8 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
     assert_eq!(text("a.json"), text("b.json"));
 
     let report: Value = serde_json::from_str(&text("a.json")).unwrap();
-    assert!(report["judge"]["test_accuracy"].as_f64().unwrap() > 0.95, "{report}");
-    assert_eq!(report["judge"]["test_images"], 60);
+    assert!(report["classifier"]["test_accuracy"].as_f64().unwrap() > 0.95, "{report}");
+    assert_eq!(report["classifier"]["test_images"], 60);
     let real = &report["train_images"];
     assert!((real["diversity"].as_f64().unwrap() - 1.0).abs() < 0.3, "{real}");
     let rows = report["results"].as_array().unwrap();
@@ -70,7 +70,7 @@ fn an_evaluation_measures_samples_and_repeats_itself() {
         assert!((0.0..=1.0).contains(&row["class_accuracy"].as_f64().unwrap()), "{row}");
     }
 
-    // A damaged judge is trained anew; one sample per class has no diversity.
+    // A damaged classifier is trained anew; one sample per class has no diversity.
     std::fs::write(place.path("bars.judge.h5"), "not HDF5").unwrap();
     let mut command = place.command("eval --checkpoint r --nfe 1 --count 1 --out c.json");
     let third = ran(command.output().unwrap()).ok();

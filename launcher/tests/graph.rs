@@ -1,4 +1,4 @@
-//! What programs need on a device, told by `graph --target`.
+//! What programs need on a device, listed by `graph --target`.
 
 mod common;
 
@@ -8,10 +8,11 @@ use common::Place;
 
 #[test]
 fn this_machines_device_is_a_target() {
-    let told = Place::new().run("graph --config tiny.toml --target here --program flow-step --json").ok();
-    let told: Value = serde_json::from_str(&told.out).unwrap();
-    let program = &told["programs"][0];
-    let number = |path: &str| program.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {told}"));
+    let listed = Place::new().run("graph --config tiny.toml --target here --program flow-step --json").ok();
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    let program = &listed["programs"][0];
+    let number =
+        |path: &str| program.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {listed}"));
     assert_eq!((program["program"].as_str(), program["fits"].as_bool()), (Some("flow-step"), Some(true)));
     assert_eq!(program["trial"].as_str(), Some("ran"));
     // Everything is donated but the batch: 32 points, labels and rows, and the label that means none.
@@ -20,7 +21,7 @@ fn this_machines_device_is_a_target() {
     let scopes = program["scopes"].as_object().unwrap();
     let sum = |name: &str| scopes.values().map(|cost| cost[name].as_u64().unwrap()).sum::<u64>();
     assert_eq!((sum("flops"), sum("bytes")), (number("/cost/flops"), number("/cost/bytes")));
-    assert!(scopes.contains_key("blocks") && scopes.contains_key("update"), "{told}");
+    assert!(scopes.contains_key("blocks") && scopes.contains_key("update"), "{listed}");
 }
 
 #[test]

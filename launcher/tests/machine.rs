@@ -14,7 +14,7 @@ fn auto_precision_is_told_and_written_down_for_all_that_follows() {
     let place = Place::new();
     let on_old_processor = |arguments: &str| ran(place.command(arguments).env(NO_BF16.0, NO_BF16.1).output().unwrap());
     let train = "train --config tiny.toml --set train.precision=auto --set run.dir=r";
-    on_old_processor(train).ok().told(&["products in f32", "train.precision is \"auto\""]);
+    on_old_processor(train).ok().says(&["products in f32", "train.precision is \"auto\""]);
     let written = || read_to_string(place.path("r/config.toml")).unwrap();
     assert!(written().contains("precision = \"f32\""), "{}", written());
     let info = place.run("checkpoint info r").ok();

@@ -56,7 +56,7 @@ fn mpi_a_failure_on_one_rank_ends_the_whole_job() {
     let ran = ran(job.wait_with_output().unwrap());
     assert!(broken.elapsed() < SECONDS);
     assert_eq!(ran.code, Some(70));
-    ran.told(&["rank 0:", "r/checkpoints", "ending the job on all 2 ranks"]);
+    ran.says(&["rank 0:", "r/checkpoints", "ending the job on all 2 ranks"]);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn mpi_a_killed_rank_ends_the_whole_job() {
     let ended = ran(job.wait_with_output().unwrap());
     assert!(killed.elapsed() < SECONDS);
     assert_ne!(ended.code, Some(0));
-    ended.told(&["signal 9"]);
+    ended.says(&["signal 9"]);
     while processes.iter().any(|process| is_alive(process)) {
         assert!(killed.elapsed() < SECONDS, "a rank lives on");
         std::thread::sleep(Duration::from_millis(20));

@@ -6,14 +6,14 @@ use std::fs;
 
 use common::{Place, contents, ran};
 use twinflow_array::HostArray;
-use twinflow_data::{Metadata, write_dataset};
+use twinflow_data::{DatasetMetadata, write_dataset};
 
 #[test]
 fn a_run_finds_its_files_from_any_folder() {
     let place = Place::new();
     let images = HostArray::from_slice([16, 4, 4, 1], &[7u8; 256]).unwrap();
     let labels: Vec<i32> = (0..16).map(|sample| sample % 2).collect();
-    write_dataset(place.path("d.h5"), &images, &labels, &Metadata::new("small", "made up", 2)).unwrap();
+    write_dataset(place.path("d.h5"), &images, &labels, &DatasetMetadata::new("small", "made up", 2)).unwrap();
     let own = "--set data.kind=hdf5 --set data.path=d.h5 --set device.cache_dir=programs --set train.batch_size=8";
     place.train("r", &format!("{own} --set train.steps=1")).ok();
     fs::create_dir(place.path("sub")).unwrap();
@@ -49,7 +49,7 @@ fn other_cores_than_before_are_a_warning() {
     assert_eq!(start["rank_cores"], serde_json::json!([start["cores"]]));
     fs::write(&path, line.replace("\"rank_cores\":[", "\"rank_cores\":[1")).unwrap();
     let resume = "train --resume r --set train.steps=9";
-    place.run(resume).ok().told(&["cores per rank are", "not bit for bit"]);
+    place.run(resume).ok().says(&["cores per rank are", "not bit for bit"]);
     let log = fs::read_to_string(place.path("r/logs/rank-0.log")).unwrap();
     assert!(log.contains("cores per rank are"), "warnings of the start are in the log too");
 }

@@ -31,13 +31,13 @@ fn await_handler(process: u32, signal: u32) {
 /// Sends a signal when a job has said that it compiles the second phase; gives what it says then, and its exit code.
 fn stop_while_compiling(mut child: Child, name: &str) -> (String, Option<i32>) {
     let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("compiling the twinflow step") {
-        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+    let mut output = String::new();
+    while !output.contains("compiling the twinflow step") {
+        assert!(lines.read_line(&mut output).unwrap() > 0, "{output}");
     }
     signal(&child, name);
-    lines.read_to_string(&mut said).unwrap();
-    (said, child.wait().unwrap().code())
+    lines.read_to_string(&mut output).unwrap();
+    (output, child.wait().unwrap().code())
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn a_signal_before_the_first_step_is_no_sudden_death() {
 fn a_signal_while_the_second_phase_compiles_saves_at_once() {
     let place = Place::new();
     let mut command = place.command(&format!("train --config tiny.toml --set run.dir=r {COMPILES_LATE}"));
-    let (said, code) = stop_while_compiling(command.stderr(Stdio::piped()).spawn().unwrap(), "TERM");
-    assert!(code == Some(75) && said.contains("saved after step 3"), "{code:?} {said}");
+    let (output, code) = stop_while_compiling(command.stderr(Stdio::piped()).spawn().unwrap(), "TERM");
+    assert!(code == Some(75) && output.contains("saved after step 3"), "{code:?} {output}");
     assert!(checkpoints(&place.path("r"))[0].ends_with("step-00000003.h5"));
     place.run("train --resume r --set device.optimization_level=-1").ok();
     place.train("whole", COMPILES_LATE).ok();
@@ -69,8 +69,8 @@ fn a_signal_while_the_second_phase_compiles_saves_at_once() {
 fn mpi_a_signal_to_mpirun_stops_all_ranks() {
     let place = Place::new();
     let job = place.start_mpirun(2, &format!("train --config tiny.toml --set run.dir=r {COMPILES_LATE}"));
-    let (said, code) = stop_while_compiling(job, "USR1");
-    assert_eq!((code, said.matches("saved after step 3").count()), (Some(75), 1), "{said}");
+    let (output, code) = stop_while_compiling(job, "USR1");
+    assert_eq!((code, output.matches("saved after step 3").count()), (Some(75), 1), "{output}");
 }
 
 #[test]
@@ -79,5 +79,5 @@ fn mpi_a_job_with_long_steps_says_how_to_stop_it() {
     let mut command = place.mpirun_command(2, "train --config tiny.toml --set run.dir=r --set train.steps=1");
     // Any step is long where mpirun waits for nobody.
     let ran = ran(command.env("OMPI_MCA_odls_base_sigkill_timeout", "0").output().unwrap()).ok();
-    ran.told(&["mpirun kills its ranks 0 s after Ctrl-C", "kill -USR1", "odls_base_sigkill_timeout"]);
+    ran.says(&["mpirun kills its ranks 0 s after Ctrl-C", "kill -USR1", "odls_base_sigkill_timeout"]);
 }

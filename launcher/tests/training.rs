@@ -121,7 +121,7 @@ fn pictures_of_many_classes_show_some_and_say_so() {
     let place = Place::new();
     let shape = "--set data.height=4 --set data.width=4 --set data.channels=1 --set data.classes=100";
     let trained = place.train("r", &format!("--set data.kind=synthetic {shape} --set train.steps=2")).ok();
-    trained.told(&["one-step.png (64 of 100 classes, spread evenly)"]);
+    trained.says(&["one-step.png (64 of 100 classes, spread evenly)"]);
     let height = |file: &str| image::open(place.path(file)).unwrap().height();
     assert_eq!(
         height("r/samples/one-step.png"),
@@ -155,7 +155,7 @@ fn a_resumed_run_equals_the_unbroken_one_bit_for_bit() {
     place.run("train --resume parts --set train.steps=8").ok();
     assert!(state(&place.path("whole")) == state(&place.path("parts")), "the states differ");
     assert_eq!(place.metrics("parts").len(), 8);
-    place.run("train --resume parts").ok().told(&["the run is complete", "train.steps"]);
+    place.run("train --resume parts").ok().says(&["the run is complete", "train.steps"]);
 }
 
 /// The lines of rank 0's log that say how many programs came from the cache.
@@ -260,7 +260,7 @@ fn checkpoints_that_are_damaged_or_of_another_model() {
     place.run("checkpoint verify r").refused(&["1 of 2 checkpoints are damaged"]);
     place.run(&format!("sample --checkpoint {}", newest.display())).refused(&["step-"]);
     // The one before it is whole: the run goes on from there.
-    place.run("train --resume r").ok().told(&["skipping a checkpoint", "step-00000008.h5"]);
+    place.run("train --resume r").ok().says(&["skipping a checkpoint", "step-00000008.h5"]);
     assert_eq!(place.metrics("r").len(), 8);
 }
 

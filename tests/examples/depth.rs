@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use twinflow_array::TensorType as Spec;
+use twinflow_array::TensorType;
 use twinflow_compiler::{
     jit,
     pjrt::{Client, ClientOptions, CompileOptions, MemoryPlan, Platform, Plugin},
@@ -23,9 +23,9 @@ const TWINFLOW: usize = 1;
 fn compile(client: &Client, depth: usize, remat: Remat) -> (f64, MemoryPlan) {
     let dit = DitConfig { width: 128, heads: 4, patch: 4, depth, remat, ..DitConfig::default() };
     let trainer = Trainer::new(dit_step(ModelConfig::Dit(dit), [32, 32, 3], 16)).expect("a valid configuration");
-    let traced = jit::<_, _, Gradients<Spec>>(
+    let traced = jit::<_, _, Gradients<TensorType>>(
         "gradients",
-        None::<Spec>,
+        None::<TensorType>,
         (trainer.state_spec(), trainer.batch_spec()),
         |_, _, (state, batch)| trainer.gradients(TWINFLOW, &state, &batch),
     )

@@ -80,6 +80,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn write_here() {
+        // The next test runs this one again, under other umasks.
+        if let Some(target) = env::var_os("TWINFLOW_TEST_TARGET") {
+            write(Path::new(&target), "text").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_mode_that_the_umask_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        for (umask, mode) in [("022", 0o644), ("007", 0o660), ("077", 0o600)] {
+            let target = folder.path().join(umask);
+            let script = "umask $1 && exec \"$0\" --exact tests::write_here";
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).arg(env::current_exe().unwrap()).arg(umask);
+            assert!(command.env("TWINFLOW_TEST_TARGET", &target).output().unwrap().status.success());
+            assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, mode, "umask {umask}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_replaced_stays_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("taken");
@@ -102,26 +123,5 @@ mod tests {
         drop(partial);
         assert_eq!(fs::read_to_string(&target).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn write_here() {
-        // The next test runs this one again, under other umasks.
-        if let Some(target) = env::var_os("TWINFLOW_TEST_TARGET") {
-            write(Path::new(&target), "text").unwrap();
-        }
-    }
-
-    #[test]
-    fn a_file_has_the_mode_that_the_umask_leaves() {
-        let folder = tempfile::tempdir().unwrap();
-        for (umask, mode) in [("022", 0o644), ("007", 0o660), ("077", 0o600)] {
-            let target = folder.path().join(umask);
-            let script = "umask $1 && exec \"$0\" --exact tests::write_here";
-            let mut command = Command::new("sh");
-            command.args(["-c", script]).arg(env::current_exe().unwrap()).arg(umask);
-            assert!(command.env("TWINFLOW_TEST_TARGET", &target).output().unwrap().status.success());
-            assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, mode, "umask {umask}");
-        }
     }
 }

@@ -16,7 +16,7 @@ use hdf5_metno::{Error, MinorErrorCode};
 pub struct Hdf5Error {
     /// What was tried, as in "open the dataset".
     pub action: &'static str,
-    /// The file.
+    /// Of the file that was to be read or written.
     pub path: PathBuf,
     /// Its length; 0 if there is none.
     pub bytes: u64,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use twinflow_array::HostArray;
-use twinflow_data::{Dataset, Metadata, Verify, write_dataset};
+use twinflow_data::{Dataset, DatasetMetadata, Verify, write_dataset};
 
 pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -25,7 +25,7 @@ pub fn small_images() -> HostArray {
 /// Six images of three classes.
 pub fn write_small(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("small.h5");
-    let metadata = Metadata::new("small", "made up", 3).with_class_names(["zero", "one", "two"]);
+    let metadata = DatasetMetadata::new("small", "made up", 3).with_class_names(["zero", "one", "two"]);
     write_dataset(&path, &small_images(), &[0, 1, 2, 0, 1, 2], &metadata).unwrap();
     path
 }

@@ -43,7 +43,7 @@ impl FlowConfig {
     }
 }
 
-/// The method.
+/// The first phase of every run (Lipman et al. 2023): regression of the velocity z - x at r = t.
 pub struct FlowMatching {
     config: FlowConfig,
     batch: usize,

@@ -49,7 +49,7 @@ pub struct BatchShape {
 
 /// What a loss is computed from. The first dim of every tensor of the batch runs over its rows, part by part.
 pub struct LossInputs<'a, 't> {
-    /// The network.
+    /// Called with the parameters, as often as the method needs.
     pub denoiser: &'a dyn Denoiser,
     /// All its parameters.
     pub params: &'a Params<Tensor<'t>>,

@@ -42,7 +42,7 @@ pub trait Denoiser: Send + Sync {
 }
 
 impl<'t> Condition<Tensor<'t>> {
-    /// The class labels.
+    /// Class labels, i32 `[b]`, for samples x.
     ///
     /// # Panics
     /// By a trace error, if there are none.

@@ -8,7 +8,7 @@ pub enum ConfigError {
     Value {
         /// The key, with its section.
         key: &'static str,
-        /// The value found.
+        /// As found.
         value: String,
         /// What the key allows.
         allowed: &'static str,
@@ -18,7 +18,7 @@ pub enum ConfigError {
     NoMatch {
         /// The key, with its section.
         key: &'static str,
-        /// The pattern.
+        /// As written in the settings.
         pattern: String,
         /// Paths of the network.
         known: String,
@@ -28,9 +28,9 @@ pub enum ConfigError {
     NotMultiple {
         /// The key, with its section.
         key: &'static str,
-        /// The value found.
+        /// As found.
         value: usize,
-        /// The key of the divisor.
+        /// Key whose value must divide it.
         divisor_key: &'static str,
         /// The divisor's value.
         divisor: usize,
@@ -40,7 +40,7 @@ pub enum ConfigError {
     Conflict {
         /// One key, with its section.
         first: &'static str,
-        /// The other key.
+        /// Key that excludes the first one.
         second: &'static str,
         /// What to do.
         advice: &'static str,

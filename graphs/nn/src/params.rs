@@ -49,7 +49,7 @@ impl<L: Leaf> Params<L> {
         unflatten(like, self.leaves.iter().cloned())
     }
 
-    /// The leaves in order.
+    /// In the order of their paths.
     pub fn leaves(&self) -> &[L] {
         &self.leaves
     }

@@ -53,7 +53,7 @@ pub struct ClassifierTrainer {
 pub struct ClassifierState<L> {
     /// Steps done, u32.
     pub step: L,
-    /// The classifier.
+    /// Of the classifier.
     pub params: Params<L>,
     /// Moments.
     pub optimizer: OptimizerState<L>,

@@ -13,7 +13,7 @@ use crate::{Batch, State, Trainer};
 pub struct Gradients<L> {
     /// By parameter.
     pub params: Params<L>,
-    /// The loss.
+    /// Mean over micro-batches and devices, f32 scalar.
     pub loss: L,
     /// Its terms, by name.
     pub terms: Params<L>,

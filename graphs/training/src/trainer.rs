@@ -94,12 +94,12 @@ impl Trainer {
         Ok(Trainer { config, denoiser, inits, is_trained, optimizer, phases, starts })
     }
 
-    /// The network.
+    /// Built from [`StepConfig::model`] for the data of the run.
     pub fn denoiser(&self) -> &dyn Denoiser {
         self.denoiser.as_ref()
     }
 
-    /// The phases in order.
+    /// In the order in which a run goes through them.
     pub fn phases(&self) -> &[Phase] {
         &self.phases
     }

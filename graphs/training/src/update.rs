@@ -29,45 +29,39 @@ impl Trainer {
         state: State<Tensor<'t>>,
         gradients: &Gradients<Tensor<'t>>,
     ) -> (State<Tensor<'t>>, Metrics<Tensor<'t>>) {
-        state.step.trace().scope("update", || self.apply(phase, state, gradients))
-    }
-
-    fn apply<'t>(
-        &self,
-        phase: usize,
-        state: State<Tensor<'t>>,
-        gradients: &Gradients<Tensor<'t>>,
-    ) -> (State<Tensor<'t>>, Metrics<Tensor<'t>>) {
-        let update = self.optimizer.update(state.step, &state.trained, &gradients.params, &state.optimizer);
-        let ema_decay = AverageDecay(self.config.ema_decay).at(state.optimizer.updates);
-        let own = self.method(phase).after_update(self.method_state(phase, &state.method), &update.params);
-        let finite = is_finite(update.grad_norm).and(is_finite(gradients.loss));
-        let next = (
-            update.params.clone(),
-            moving_average(&state.ema, &update.params, ema_decay),
-            update.state,
-            self.with_method_state(phase, &state.method, &own),
-        );
-        let before = (state.trained, state.ema, state.optimizer, state.method);
-        let (trained, ema, optimizer, method) = choose(finite, &next, &before);
-        let metrics = Metrics {
-            loss: gradients.loss,
-            terms: gradients.terms.clone(),
-            grad_norm: update.grad_norm,
-            learning_rate: update.learning_rate,
-            applied: finite.convert(DType::F32),
-        };
-        let next = State {
-            step: state.step + 1.0,
-            phase: state.phase,
-            trained,
-            frozen: state.frozen,
-            method,
-            ema,
-            optimizer,
-            key: state.key,
-        };
-        (next, metrics)
+        let trace = state.step.trace();
+        trace.scope("update", || {
+            let update = self.optimizer.update(state.step, &state.trained, &gradients.params, &state.optimizer);
+            let ema_decay = AverageDecay(self.config.ema_decay).at(state.optimizer.updates);
+            let own = self.method(phase).after_update(self.method_state(phase, &state.method), &update.params);
+            let finite = is_finite(update.grad_norm).and(is_finite(gradients.loss));
+            let next = (
+                update.params.clone(),
+                moving_average(&state.ema, &update.params, ema_decay),
+                update.state,
+                self.with_method_state(phase, &state.method, &own),
+            );
+            let before = (state.trained, state.ema, state.optimizer, state.method);
+            let (trained, ema, optimizer, method) = choose(finite, &next, &before);
+            let metrics = Metrics {
+                loss: gradients.loss,
+                terms: gradients.terms.clone(),
+                grad_norm: update.grad_norm,
+                learning_rate: update.learning_rate,
+                applied: finite.convert(DType::F32),
+            };
+            let next = State {
+                step: state.step + 1.0,
+                phase: state.phase,
+                trained,
+                frozen: state.frozen,
+                method,
+                ema,
+                optimizer,
+                key: state.key,
+            };
+            (next, metrics)
+        })
     }
 }
 

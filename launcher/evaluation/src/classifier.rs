@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use miette::Result;
 use ndarray::Array2;
-use twinflow_array::{HostArray, TensorType as Spec, by_ref};
+use twinflow_array::{HostArray, TensorType, by_ref};
 use twinflow_compiler::{
     Jit, Tensor, TraceError, Traced, jit,
     pjrt::{Buffer, Device},
@@ -25,14 +25,14 @@ const CHUNK: usize = 250;
 const SEED: u64 = 0;
 
 /// Parameters and images.
-type Inputs = (Params<Spec>, Spec);
+type Inputs = (Params<TensorType>, TensorType);
 
 /// A trained classifier on a device.
 pub struct TrainedClassifier {
-    program: Jit<Nothing, Inputs, ClassifierOutput<Spec>>,
+    program: Jit<Nothing, Inputs, ClassifierOutput<TensorType>>,
     params: Params<Buffer>,
     device: Device,
-    images: Spec,
+    images: TensorType,
     classes: usize,
     /// Steps it was trained for just now; none if it was read from its file.
     pub trained: Option<u64>,
@@ -104,7 +104,7 @@ impl TrainedClassifier {
 }
 
 /// The classifier's view of a chunk of images.
-fn program(classifier: &Classifier) -> Result<Traced<Nothing, Inputs, ClassifierOutput<Spec>>, TraceError> {
+fn program(classifier: &Classifier) -> Result<Traced<Nothing, Inputs, ClassifierOutput<TensorType>>, TraceError> {
     let kept = (classifier.parameters().spec(), classifier.images_spec(CHUNK));
     type Kept<'t> = (Params<Tensor<'t>>, Tensor<'t>);
     jit("classifier", None, kept, |_, _: Option<Tensor<'_>>, (params, images): Kept<'_>| {
@@ -124,7 +124,7 @@ fn train(
     devices: &Devices,
     device: &Device,
 ) -> Result<Params<Buffer>> {
-    type Step = (ClassifierState<Spec>, Spec);
+    type Step = (ClassifierState<TensorType>, TensorType);
     let traced = jit::<_, _, Step>(
         "classifier_step",
         trainer.state_spec(),

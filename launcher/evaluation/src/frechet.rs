@@ -1,4 +1,4 @@
-//! Frechet distance between sets of features (Heusel et al. 2017, with the judge's features).
+//! Frechet distance between sets of features (Heusel et al. 2017, with the classifier's features).
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 

@@ -1,5 +1,7 @@
 //! Measures of samples: a classifier's opinion, Frechet distance, diversity within a class; energy distance of points.
 
+#![allow(missing_docs, reason = "a part of the program: the names say most")]
+
 mod classifier;
 mod classifier_file;
 mod diversity;
@@ -12,4 +14,4 @@ pub use classifier::{Examined, TrainedClassifier};
 pub use diversity::diversity;
 pub use energy::energy_distance_by_class;
 pub use frechet::{Gaussian, frechet_distance};
-pub use report::{Judged, Measured, PointScores, PointsReport, Report, Scores};
+pub use report::{ClassifierQuality, Measured, PointScores, PointsReport, Report, Samples, Scores};

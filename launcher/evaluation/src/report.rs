@@ -8,17 +8,17 @@ use twinflow_methods::flow::SampleConfig;
 /// The numbers of one set of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
-    /// Share of the images whose class the judge recognises.
+    /// Share of the images whose class the classifier recognises.
     pub class_accuracy: f64,
-    /// Frechet distance to all test images, in the judge's features.
+    /// Frechet distance to all test images, in the classifier's features.
     pub frechet_distance: f64,
     /// Mean distance within a class, over that of the test images; none with one image per class.
     pub diversity: Option<f64>,
 }
 
-/// The judge's own quality.
+/// How good the classifier itself is.
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
+pub struct ClassifierQuality {
     /// Accuracy on the test images.
     pub test_accuracy: f64,
     /// Number of test images.
@@ -48,59 +48,52 @@ pub struct Measured<S> {
     pub scores: S,
 }
 
+/// Where the samples of an evaluation come from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Samples {
+    pub checkpoint: PathBuf,
+    /// Training steps of the checkpoint.
+    pub step: u64,
+    /// `params` or `ema`.
+    pub weights: String,
+    /// Of the samples' noise.
+    pub seed: u64,
+    pub count_per_class: usize,
+}
+
 /// An evaluation. It holds no times, so equal evaluations give equal files.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The checkpoint file.
-    pub checkpoint: PathBuf,
-    /// Its training step.
-    pub step: u64,
-    /// Which of its weights.
-    pub weights: String,
-    /// Seed of the samples' noise.
-    pub seed: u64,
-    /// Samples per class.
-    pub count_per_class: usize,
-    /// Number of classes.
+    #[serde(flatten)]
+    pub samples: Samples,
     pub classes: usize,
-    /// Dataset that the judge learnt from.
+    /// Dataset that the classifier learnt from.
     pub data: PathBuf,
     /// Dataset that samples are compared with.
     pub test_data: PathBuf,
-    /// The judge.
-    pub judge: Judged,
+    /// Its own quality, to judge its verdicts by.
+    pub classifier: ClassifierQuality,
     /// As many training images as there are samples: what perfect samples would get.
     pub train_images: Scores,
-    /// A row per number of network calls.
     pub results: Vec<Measured<Scores>>,
 }
 
 /// An evaluation of points in the plane.
 #[derive(Clone, Debug, Serialize)]
 pub struct PointsReport {
-    /// The checkpoint file.
-    pub checkpoint: PathBuf,
-    /// Its training step.
-    pub step: u64,
-    /// Which of its weights.
-    pub weights: String,
-    /// Seed of the samples' noise.
-    pub seed: u64,
-    /// Samples per class.
-    pub count_per_class: usize,
-    /// The distribution.
+    #[serde(flatten)]
+    pub samples: Samples,
     pub toy: String,
     /// Distance of other real points, as many as there are samples: what perfect samples would get.
     pub real_energy_distance: f64,
-    /// A row per number of network calls.
     pub results: Vec<Measured<PointScores>>,
 }
 
 impl fmt::Display for Report {
     /// Aligned lines for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (per_class, classes) = (self.count_per_class, self.classes);
-        writeln!(f, "{}: {per_class} samples of each of {classes} classes", self.checkpoint.display())?;
+        let (per_class, classes) = (self.samples.count_per_class, self.classes);
+        writeln!(f, "{}: {per_class} samples of each of {classes} classes", self.samples.checkpoint.display())?;
         writeln!(f, "{:<14} {:>14} {:>16} {:>10}", "network calls", "class accuracy", "Frechet distance", "diversity")?;
         self.results.iter().try_for_each(|measured| writeln!(f, "{:<14} {}", measured.calls(), measured.scores))?;
         write!(f, "{:<14} {}", "real (train)", self.train_images)
@@ -110,7 +103,13 @@ impl fmt::Display for Report {
 impl fmt::Display for PointsReport {
     /// Aligned lines for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} points of each class of {}", self.checkpoint.display(), self.count_per_class, self.toy)?;
+        writeln!(
+            f,
+            "{}: {} points of each class of {}",
+            self.samples.checkpoint.display(),
+            self.samples.count_per_class,
+            self.toy
+        )?;
         writeln!(f, "{:<14} {:>15}", "network calls", "energy distance")?;
         for measured in &self.results {
             writeln!(f, "{:<14} {:>15.4}", measured.calls(), measured.scores.energy_distance)?;

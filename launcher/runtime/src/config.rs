@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceConfig {
     /// Which kind of device.
-    pub platform: Platform,
+    pub platform: PlatformChoice,
     /// Path of a PJRT plugin; empty: found in the environment and the known places.
     pub plugin: PathBuf,
     /// Devices per process. On a CPU that many are made; GPUs are taken by local rank.
@@ -27,7 +27,7 @@ pub struct DeviceConfig {
 impl Default for DeviceConfig {
     fn default() -> Self {
         DeviceConfig {
-            platform: Platform::Auto,
+            platform: PlatformChoice::Auto,
             plugin: PathBuf::new(),
             devices: 1,
             memory_fraction: 0.9,
@@ -41,7 +41,7 @@ impl Default for DeviceConfig {
 /// Kinds of devices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Platform {
+pub enum PlatformChoice {
     /// A GPU if there is one, else the CPU.
     #[default]
     Auto,

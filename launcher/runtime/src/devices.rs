@@ -9,11 +9,11 @@ use miette::{Result, miette};
 use twinflow_array::{TensorType, Tree};
 use twinflow_compiler::{
     Cache, Jit, JitError, Traced,
-    pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Plugin},
+    pjrt::{Client, ClientOptions, CompileOptions, Device, PjrtError, Platform, Plugin},
     stablehlo::Products,
 };
 
-use crate::{DeviceConfig, Platform, console::OrReport};
+use crate::{DeviceConfig, PlatformChoice, console::OrReport};
 
 /// A client of a PJRT plugin and how to compile for it.
 pub struct Devices {
@@ -56,13 +56,9 @@ impl Devices {
     pub fn open_one(config: &DeviceConfig) -> Result<Self> {
         Self::open(&DeviceConfig { devices: 1, ..config.clone() }, 0)
     }
-
-    /// The client.
     pub fn client(&self) -> &Client {
         &self.client
     }
-
-    /// The devices.
     pub fn all(&self) -> &[Device] {
         self.client.devices()
     }
@@ -117,12 +113,12 @@ pub fn compile_options(optimization_level: i64, replicas: usize) -> CompileOptio
 pub fn plugin(config: &DeviceConfig) -> Result<Plugin> {
     let discover = |platform| Plugin::discover(platform, named_plugin(config));
     let found = match config.platform {
-        Platform::Cpu => discover(twinflow_compiler::pjrt::Platform::Cpu),
-        Platform::Cuda => discover(twinflow_compiler::pjrt::Platform::Cuda),
+        PlatformChoice::Cpu => discover(Platform::Cpu),
+        PlatformChoice::Cuda => discover(Platform::Cuda),
         // Without a GPU a plugin for it may be there to compile only; it is not even opened.
-        Platform::Auto => match has_gpu().then(|| discover(twinflow_compiler::pjrt::Platform::Cuda)) {
+        PlatformChoice::Auto => match has_gpu().then(|| discover(Platform::Cuda)) {
             Some(Ok(plugin)) => Ok(plugin),
-            None | Some(Err(PjrtError::PluginNotFound { .. })) => discover(twinflow_compiler::pjrt::Platform::Cpu),
+            None | Some(Err(PjrtError::PluginNotFound { .. })) => discover(Platform::Cpu),
             Some(Err(error)) => Err(error),
         },
     };

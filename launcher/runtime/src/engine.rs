@@ -6,7 +6,7 @@ use std::{
 };
 
 use miette::Result;
-use twinflow_array::{HostArray, TensorType as Spec, Tree, by_ref, leaves, unflatten};
+use twinflow_array::{HostArray, TensorType, Tree, by_ref, leaves, unflatten};
 use twinflow_compiler::{Jit, pjrt::Buffer, to_device, to_host};
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 
@@ -17,18 +17,18 @@ use crate::{
     world::World,
 };
 
-type GradientsJit = Jit<Nothing, (State<Spec>, Batch<Spec>), Gradients<Spec>>;
+type GradientsJit = Jit<Nothing, (State<TensorType>, Batch<TensorType>), Gradients<TensorType>>;
 
 /// The programs of one phase.
 pub enum Programs {
     /// One process: the whole step is one program, with the average over its devices inside.
-    Fused(Box<Jit<State<Spec>, Batch<Spec>, Updated>>),
+    Fused(Box<Jit<State<TensorType>, Batch<TensorType>, Updated>>),
     /// Several processes: MPI averages the gradients between two programs.
     Split {
         /// What comes before MPI.
         gradients: Box<GradientsJit>,
         /// What comes after it.
-        update: Box<Jit<State<Spec>, Gradients<Spec>, Updated>>,
+        update: Box<Jit<State<TensorType>, Gradients<TensorType>, Updated>>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! What a run computes with: the processes of its job, their devices, the compiled programs and the state they move on.
 
+#![allow(missing_docs, reason = "a part of the program: the names say most")]
+
 mod config;
 pub mod console;
 pub mod devices;
@@ -12,4 +14,4 @@ pub mod trial;
 pub mod upload;
 pub mod world;
 
-pub use config::{DeviceConfig, Platform};
+pub use config::{DeviceConfig, PlatformChoice};

@@ -20,8 +20,6 @@ impl Model {
     pub fn new(config: &ModelConfig, data: DataSpec, precision: Precision) -> Result<Self, ConfigError> {
         Ok(Model { denoiser: config.build(data)?, data, precision })
     }
-
-    /// The network.
     pub fn denoiser(&self) -> &dyn Denoiser {
         self.denoiser.as_ref()
     }
@@ -29,6 +27,12 @@ impl Model {
     /// What its samples are.
     pub fn data(&self) -> DataSpec {
         self.data
+    }
+
+    /// Samples per program run: many small ones, few large ones. It depends on nothing that changes between calls, for
+    /// the last bits of a sample may depend on the batch it is computed in.
+    pub fn chunk_size(&self) -> usize {
+        (65_536 / self.data.sample.iter().product::<usize>().max(1)).clamp(16, 1024)
     }
 
     /// Types of its parameters.
@@ -39,11 +43,5 @@ impl Model {
     /// The element type that its products are computed in, if not f32.
     pub fn compute(&self) -> Option<DType> {
         self.precision.compute()
-    }
-
-    /// Samples per run of the sampler: many small ones, few large ones. It must depend on nothing that changes between
-    /// calls, for the last bits of a sample may depend on the batch it is computed in.
-    pub fn samples_per_run(&self) -> usize {
-        (65_536 / self.data.sample.iter().product::<usize>().max(1)).clamp(16, 1024)
     }
 }

@@ -1,6 +1,5 @@
 //! The programs of a config: what is traced, by name and type. A program is listed here alone.
 
-use TensorType as Spec;
 use twinflow_array::{DType, TensorType, Tree};
 use twinflow_compiler::{Key, Program, Tensor, TraceError, Traced, jit, stablehlo::Products};
 use twinflow_methods::flow::{SampleConfig, draw_samples};
@@ -10,21 +9,21 @@ use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 use crate::model::Model;
 
 /// No inputs.
-pub type Nothing = Option<Spec>;
+pub type Nothing = Option<TensorType>;
 /// What an update gives.
-pub type Updated = (State<Spec>, Metrics<Spec>);
+pub type Updated = (State<TensorType>, Metrics<TensorType>);
 /// A whole training step.
-pub type StepProgram = Traced<State<Spec>, Batch<Spec>, Updated>;
+pub type StepProgram = Traced<State<TensorType>, Batch<TensorType>, Updated>;
 /// Gradients and loss terms of one process.
-pub type GradientsProgram = Traced<Nothing, (State<Spec>, Batch<Spec>), Gradients<Spec>>;
+pub type GradientsProgram = Traced<Nothing, (State<TensorType>, Batch<TensorType>), Gradients<TensorType>>;
 /// The update by gradients averaged over processes.
-pub type UpdateProgram = Traced<State<Spec>, Gradients<Spec>, Updated>;
+pub type UpdateProgram = Traced<State<TensorType>, Gradients<TensorType>, Updated>;
 /// The beginning of a phase.
-pub type BeginProgram = Traced<State<Spec>, Nothing, State<Spec>>;
+pub type BeginProgram = Traced<State<TensorType>, Nothing, State<TensorType>>;
 /// What the sampler reads: trained and frozen parameters, condition, sample numbers and key.
 pub type SampleInputs<L> = (Params<L>, Condition<L>, L, L);
 /// Samples.
-pub type SampleProgram = Traced<Nothing, SampleInputs<Spec>, Spec>;
+pub type SampleProgram = Traced<Nothing, SampleInputs<TensorType>, TensorType>;
 
 /// One of a config's programs, by the number of its phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +34,7 @@ pub enum ProgramKind {
     Begin(usize),
     /// The first half of a step: what comes before MPI.
     Gradients(usize),
-    /// The second half.
     Update(usize),
-    /// The sampler.
     Sample,
 }
 
@@ -95,7 +92,7 @@ impl ProgramKind {
             ProgramKind::Begin(phase) => listing(&begin(trainer, phase)?, products, devices),
             ProgramKind::Gradients(phase) => listing(&gradients(trainer, phase)?, products, devices),
             ProgramKind::Update(phase) => listing(&update(trainer, phase)?, products, devices),
-            ProgramKind::Sample => listing(&sample(model, config, model.samples_per_run())?, products, 1),
+            ProgramKind::Sample => listing(&sample(model, config)?, products, 1),
         })
     }
 }
@@ -155,14 +152,14 @@ pub fn begin(trainer: &Trainer, phase: usize) -> Result<BeginProgram, TraceError
     })
 }
 
-/// The sampler for `batch` samples at a time.
+/// The sampler for [`Model::chunk_size`] samples at a time.
 ///
 /// # Errors
 /// As [`step`].
-pub fn sample(model: &Model, config: &SampleConfig, batch: usize) -> Result<SampleProgram, TraceError> {
-    let numbers = |dtype| Spec::new(dtype, [batch]);
+pub fn sample(model: &Model, config: &SampleConfig) -> Result<SampleProgram, TraceError> {
+    let numbers = |dtype| TensorType::new(dtype, [model.chunk_size()]);
     let condition = Condition { labels: Some(numbers(DType::I32)) };
-    let kept = (model.parameter_spec(), condition, numbers(DType::U32), Spec::new(DType::U32, [2]));
+    let kept = (model.parameter_spec(), condition, numbers(DType::U32), TensorType::new(DType::U32, [2]));
     let shape = model.data().sample.into();
     type Kept<'t> = SampleInputs<Tensor<'t>>;
     jit("sample", None, kept, |trace, _: Option<Tensor<'_>>, (params, condition, rows, key): Kept<'_>| {

@@ -1,7 +1,7 @@
 //! Draws samples in chunks of a fixed size.
 
 use miette::Result;
-use twinflow_array::{HostArray, TensorType as Spec, by_ref};
+use twinflow_array::{HostArray, TensorType, by_ref};
 use twinflow_compiler::{
     Jit,
     pjrt::{Buffer, Device},
@@ -35,7 +35,7 @@ pub struct SampleSet {
 
 /// A compiled sampler.
 pub struct Sampler {
-    jit: Jit<Nothing, SampleInputs<Spec>, Spec>,
+    jit: Jit<Nothing, SampleInputs<TensorType>, TensorType>,
     device: Device,
     chunk: usize,
     shape: [usize; 3],
@@ -47,10 +47,9 @@ impl Sampler {
     /// # Errors
     /// What tracing and compiling met.
     pub fn new(model: &Model, config: &SampleConfig, devices: &Devices) -> Result<Self> {
-        let shape = model.data().sample;
-        let chunk = model.samples_per_run();
-        let traced = programs::sample(model, config, chunk).or_report()?;
+        let traced = programs::sample(model, config).or_report()?;
         let jit = devices.compile(traced, 1).or_report()?;
+        let (chunk, shape) = (model.chunk_size(), model.data().sample);
         Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
     }
 

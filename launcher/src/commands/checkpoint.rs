@@ -10,7 +10,7 @@ use twinflow_runtime::console::OrReport;
 use super::print_line;
 use crate::{
     cli::{CheckpointCommand, ExportArgs},
-    config::{Config, ResolvedConfig},
+    config::{Config, ResolvedConfig, SettingError},
 };
 
 /// Runs `checkpoint`.
@@ -70,12 +70,13 @@ fn verify(path: &Path) -> Result<()> {
     }
 }
 
-/// The settings of the checkpoint's run, without its folder, which says nothing of the weights.
-fn config(checkpoint: &Checkpoint) -> Result<ResolvedConfig> {
+/// The settings that a checkpoint was trained with, `--set` assignments on top.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn config_of(checkpoint: &Checkpoint, assignments: &[String]) -> Result<Config, SettingError> {
     let name = format!("the config in {}", checkpoint.path().display());
-    let mut config = Config::from_text(&name, &checkpoint.metadata().config, &[])?;
-    config.run.dir = PathBuf::new();
-    Ok(ResolvedConfig::of_checkpoint(config, Products::default()))
+    Config::from_text(&name, &checkpoint.metadata().config, assignments)
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
@@ -85,7 +86,10 @@ fn export(args: &ExportArgs) -> Result<()> {
         _ => return Err(miette!("--out {} must end in .safetensors or .h5", args.out.display())),
     };
     let checkpoint = open(&args.checkpoint)?;
-    let config = config(&checkpoint)?;
+    let mut config = config_of(&checkpoint, &[])?;
+    // The run's folder says nothing of the weights.
+    config.run.dir = PathBuf::new();
+    let config = ResolvedConfig::of_checkpoint(config, Products::default());
     let (group, text) = (args.weights.prefix().into(), Some(config.to_toml()));
     let options = ExportOptions { group, format, config: text, ..ExportOptions::default() };
     let parameters = config.model()?.parameter_spec();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::{Result, miette};
-use twinflow_data::{Dataset, FASHION_MNIST_CLASSES, Metadata, Verify, import_idx};
+use twinflow_data::{Dataset, DatasetMetadata, FASHION_MNIST_CLASSES, Verify, import_idx};
 use twinflow_runtime::console::OrReport;
 
 use super::{eval::test_file, print_line};
@@ -16,7 +16,7 @@ const DEBIAN: &str = "/usr/share/datasets";
 struct Import {
     images: PathBuf,
     labels: PathBuf,
-    metadata: Metadata,
+    metadata: DatasetMetadata,
     out: PathBuf,
 }
 
@@ -52,20 +52,13 @@ fn import(args: &ImportArgs) -> Result<()> {
         }
         (None, Some(images), Some(labels)) => {
             let stem = args.out.file_stem().map_or("dataset".into(), |stem| stem.to_string_lossy().into_owned());
-            let metadata = Metadata {
-                name: args.name.clone().unwrap_or(stem),
-                source: format!("{}, {}", images.display(), labels.display()),
-                classes: args.classes as usize,
-                class_names: Vec::new(),
-            };
+            let (name, source) =
+                (args.name.clone().unwrap_or(stem), format!("{}, {}", images.display(), labels.display()));
+            let metadata = DatasetMetadata::new(name, source, args.classes as usize);
             vec![Import { images: images.clone(), labels: labels.clone(), metadata, out: args.out.clone() }]
         }
         _ => return Err(miette!("name the files by --images and --labels, or a package by --from-debian")),
     };
-    if let Some(folder) = args.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| miette!("cannot make the folder {}: {error}", folder.display()))?;
-    }
     imports.iter().try_for_each(|import| {
         print_line(import_idx(&import.images, &import.labels, &import.out, &import.metadata).or_report()?)
     })
@@ -85,15 +78,12 @@ fn fashion_mnist(folder: &Path, split: Split, out: &Path) -> Result<Import> {
             images.display()
         ));
     }
+    let source = format!("Debian package dataset-fashion-mnist, {name} split");
     Ok(Import {
         images,
         labels: folder.join(format!("{files}-labels-idx1-ubyte.gz")),
-        metadata: Metadata {
-            name: "fashion-mnist".into(),
-            source: format!("Debian package dataset-fashion-mnist, {name} split"),
-            classes: FASHION_MNIST_CLASSES.len(),
-            class_names: FASHION_MNIST_CLASSES.map(str::to_owned).to_vec(),
-        },
+        metadata: DatasetMetadata::new("fashion-mnist", source, FASHION_MNIST_CLASSES.len())
+            .with_class_names(FASHION_MNIST_CLASSES),
         out,
     })
 }

@@ -9,7 +9,7 @@ mod graph;
 mod report;
 mod sample;
 
-pub use checkpoint::{checkpoint, open as open_checkpoint};
+pub use checkpoint::{checkpoint, config_of, open as open_checkpoint};
 pub use completions::completions;
 pub use data::data;
 pub use doctor::doctor;

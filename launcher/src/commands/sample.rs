@@ -8,12 +8,15 @@ use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::Params;
 use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};
 
-use super::{open_checkpoint, print_line};
+use super::{config_of, open_checkpoint, print_line};
 use crate::{
     cli::{SampleArgs, Weights},
-    config::{Config, ResolvedConfig},
-    pictures::{classes_note, shown_classes},
-    sample_file::{SampleFormat, make_parent, picture, write_hdf5},
+    config::ResolvedConfig,
+    pictures::{
+        classes_note,
+        sample_file::{SampleFormat, make_parent, picture, write_hdf5},
+        shown_classes,
+    },
 };
 
 /// Runs `sample`.
@@ -23,8 +26,7 @@ use crate::{
 pub fn sample(args: &SampleArgs) -> Result<()> {
     let format = SampleFormat::of(&args.out)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
-    let name = format!("the config in {}", checkpoint.path().display());
-    let mut config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
+    let mut config = config_of(&checkpoint, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
     config.sample.validate().or_report()?;
     let labels = labels(&args.labels, config.data.classes, format)?;

@@ -1,5 +1,6 @@
 //! The settings of a run: a section per subject, composed from the crates that own them.
 
+mod data_source;
 mod deserialize;
 mod diagnose;
 mod error;
@@ -20,6 +21,7 @@ use twinflow_nn::ConfigError;
 use twinflow_runtime::DeviceConfig;
 use twinflow_training::optim::OptimizerConfig;
 
+pub use data_source::open_data;
 pub use deserialize::{named, names};
 use error::Problem;
 pub use error::SettingError;

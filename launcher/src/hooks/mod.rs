@@ -26,7 +26,6 @@ pub struct StepInfo<'a> {
     pub metrics: &'a StepMetrics,
     /// The curves of the run up to it.
     pub history: &'a History,
-    /// The state after it.
     pub state: &'a State<Buffer>,
     /// Whether the run ends with this step.
     pub ending: Option<Ending>,

@@ -9,10 +9,7 @@ use twinflow_runtime::{devices::Devices, model::Model, sampler::Sampler};
 use twinflow_training::Trainer;
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::{
-    pictures::{Picture, shown_classes},
-    sample_file::picture,
-};
+use crate::pictures::{Picture, sample_file::picture, shown_classes};
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {

@@ -6,21 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use miette::Diagnostic;
 use serde::Deserialize;
 
 use super::{History, StepMetrics};
-use crate::run_folder::advice;
-
-/// metrics.jsonl cannot be written or read.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("cannot {action} {}: {source}", path.display())]
-#[diagnostic(help("{}", advice(source)))]
-pub struct MetricsError {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
-}
+use crate::run_folder::{FileError, cannot};
 
 /// metrics.jsonl of a run that is going on, and its curves so far.
 pub struct MetricsLog {
@@ -35,24 +24,23 @@ impl MetricsLog {
     ///
     /// # Errors
     /// The system's.
-    pub fn open(path: &Path, step: u64) -> Result<Self, MetricsError> {
+    pub fn open(path: &Path, step: u64) -> Result<Self, FileError> {
         #[derive(Deserialize)]
         struct Line {
             step: u64,
         }
-        let fail = |action| move |source| MetricsError { action, path: path.to_owned(), source };
         let is_kept = |text: &str| serde_json::from_str(text).is_ok_and(|line: Line| line.step <= step);
         let (mut kept, mut history) = (String::new(), History::default());
         for text in lines(path)? {
-            let text = text.map_err(fail("read"))?;
+            let text = text.map_err(cannot("read", path))?;
             if is_kept(&text) {
                 serde_json::from_str(&text).iter().for_each(|metrics| history.push(metrics));
                 kept += &text;
                 kept.push('\n');
             }
         }
-        twinflow_files::write(path, &kept).map_err(fail("write"))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(fail("open"))?;
+        twinflow_files::write(path, &kept).map_err(cannot("write", path))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(cannot("open", path))?;
         Ok(MetricsLog { path: path.to_owned(), file, history })
     }
 
@@ -60,11 +48,10 @@ impl MetricsLog {
     ///
     /// # Errors
     /// The system's.
-    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), MetricsError> {
+    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), FileError> {
         self.history.push(metrics);
         let line = serde_json::to_string(metrics).expect("plain fields have a JSON form") + "\n";
-        let fail = |source| MetricsError { action: "write", path: self.path.clone(), source };
-        self.file.write_all(line.as_bytes()).map_err(fail)
+        self.file.write_all(line.as_bytes()).map_err(cannot("write", &self.path))
     }
 
     pub fn history(&self) -> &History {
@@ -76,17 +63,17 @@ impl MetricsLog {
 ///
 /// # Errors
 /// The system's.
-pub fn read(path: &Path) -> Result<impl Iterator<Item = StepMetrics>, MetricsError> {
+pub fn read(path: &Path) -> Result<impl Iterator<Item = StepMetrics>, FileError> {
     let lines = lines(path)?.collect::<io::Result<Vec<_>>>();
-    let lines = lines.map_err(|source| MetricsError { action: "read", path: path.to_owned(), source })?;
+    let lines = lines.map_err(cannot("read", path))?;
     Ok(lines.into_iter().filter_map(|line| serde_json::from_str(&line).ok()))
 }
 
-fn lines(path: &Path) -> Result<impl Iterator<Item = io::Result<String>>, MetricsError> {
+fn lines(path: &Path) -> Result<impl Iterator<Item = io::Result<String>>, FileError> {
     let file = match File::open(path) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(MetricsError { action: "read", path: path.to_owned(), source }),
+        Err(error) => return Err(cannot("read", path)(error)),
     };
     Ok(file.into_iter().flat_map(|file| BufReader::new(file).lines()))
 }

@@ -52,7 +52,7 @@ impl Chart {
     /// A PNG of 900 x 480 pixels; none if there is nothing to show.
     ///
     /// # Errors
-    /// [`PictureError::Draw`].
+    /// [`PictureError`].
     pub fn to_png(&self) -> Result<Option<Picture>, PictureError> {
         let chart = self.shown();
         (!chart.curves.is_empty()).then(|| Picture::plotted([900, 480], |canvas| chart.draw(canvas))).transpose()
@@ -61,7 +61,7 @@ impl Chart {
     /// An `<svg>` element for a page, 640 x 280; none if there is nothing to show.
     ///
     /// # Errors
-    /// [`PictureError::Draw`].
+    /// [`PictureError`].
     pub fn to_svg(&self) -> Result<Option<String>, PictureError> {
         let chart = self.shown();
         if chart.curves.is_empty() {

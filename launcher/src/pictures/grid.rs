@@ -16,7 +16,7 @@ pub fn to_bytes(values: &[f32]) -> Vec<u8> {
 /// channel gives a gray picture, three an RGB one; of other numbers the first is shown.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
+/// [`PictureError`].
 pub fn grid(bytes: &[u8], shape: [usize; 3], columns: usize) -> Result<Picture, PictureError> {
     if shape[2] == 3 {
         let rgb: RgbImage = tile(bytes, shape, columns, |pixel| Rgb([pixel[0], pixel[1], pixel[2]]));

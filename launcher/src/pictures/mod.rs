@@ -3,12 +3,9 @@
 mod chart;
 mod grid;
 mod points;
+pub mod sample_file;
 
-use std::{
-    error::Error,
-    io::{self, Cursor},
-    path::{Path, PathBuf},
-};
+use std::{error::Error, io::Cursor, path::Path};
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use miette::Diagnostic;
@@ -18,7 +15,7 @@ pub use chart::{Axis, Chart, Curve};
 pub use grid::{grid, to_bytes};
 pub use points::points;
 
-use crate::run_folder::advice;
+use crate::run_folder::{FileError, cannot};
 
 /// Classes that a picture shows at most: with more it would be thousands of rows high.
 pub const MOST_CLASSES: usize = 64;
@@ -31,14 +28,11 @@ pub struct Picture {
     pub shape: [u32; 3],
 }
 
+/// A picture without pixels, or of more than memory holds.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum PictureError {
-    /// It has no pixels, or more than memory holds.
-    #[error("cannot draw a picture: {reason}")]
-    Draw { reason: String },
-    #[error("cannot write the picture {}: {source}", path.display())]
-    #[diagnostic(help("{}", advice(source)))]
-    Write { path: PathBuf, source: io::Error },
+#[error("cannot draw a picture: {reason}")]
+pub struct PictureError {
+    reason: String,
 }
 
 impl Picture {
@@ -54,8 +48,8 @@ impl Picture {
     ///
     /// # Errors
     /// The system's.
-    pub fn write(&self, path: &Path) -> Result<(), PictureError> {
-        twinflow_files::write(path, &self.png).map_err(|source| PictureError::Write { path: path.to_owned(), source })
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        twinflow_files::write(path, &self.png).map_err(cannot("write the picture", path))
     }
 
     /// What `draw` puts on a canvas of `[width, height]` pixels.
@@ -74,7 +68,7 @@ impl Picture {
 
 impl PictureError {
     fn draw(reason: impl ToString) -> Self {
-        PictureError::Draw { reason: reason.to_string() }
+        PictureError { reason: reason.to_string() }
     }
 }
 

@@ -12,7 +12,7 @@ const EXTENT: f32 = 1.6;
 /// Points `[n, 2]` as a picture, coloured by label; those outside the frame are left out.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
+/// [`PictureError`].
 pub fn points(points: &[f32], labels: &[i32], title: &str) -> Result<Picture, PictureError> {
     Picture::plotted([480, 500], |canvas| draw(canvas, points, labels, title))
 }

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn results_become_rows_and_missing_values_empty_cells() {
         let html = section(
-            r#"{"seed": 3, "judge": {"file": "j"}, "train_images": {"class_accuracy": 0.5},
+            r#"{"seed": 3, "classifier": {"file": "j"}, "train_images": {"class_accuracy": 0.5},
                 "results": [{"class_accuracy": 0.25, "diversity": null, "nfe": 30, "sample": {"style": "mul"}},
                             {"nfe": 1, "diversity": 0.125}]}"#,
         );

@@ -7,12 +7,10 @@ use std::{
 
 use miette::Result;
 
-use super::ReportError;
 use crate::{
-    environment::Environment,
     metrics::{self, History, StepMetrics},
     pictures::{classes_note, spread},
-    run_folder::{RunFolder, RunFolderError},
+    run_folder::{Environment, FileError, RunFolder, RunFolderError, cannot},
 };
 
 /// Pictures of samples shown at most, spread over the run: more would not be looked at, and fill megabytes.
@@ -46,7 +44,7 @@ impl Material {
         if !config.is_file() {
             return Err(RunFolderError::NotARun { path: run.to_owned() }.into());
         }
-        let read = |path: PathBuf| fs::read(&path).map_err(|source| ReportError::Read { path, source });
+        let read = |path: PathBuf| fs::read(&path).map_err(cannot("read", &path));
         let pictures = chosen_pictures(&run.join("samples")).into_iter().map(|(name, path)| Ok((name, read(path)?)));
         let full_path = run.canonicalize().unwrap_or_else(|_| run.to_owned());
         Ok(Material {
@@ -54,7 +52,7 @@ impl Material {
             config: String::from_utf8_lossy(&read(config)?).into_owned(),
             steps: Steps::of(metrics::read(&run.join("metrics.jsonl"))?),
             environments: Environment::read(&run.join("environment.jsonl")),
-            pictures: pictures.collect::<Result<_, ReportError>>()?,
+            pictures: pictures.collect::<Result<_, FileError>>()?,
             evaluation: match fs::read_to_string(run.join("eval.json")) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 read => Some(read.unwrap_or_default()),

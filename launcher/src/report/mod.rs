@@ -6,24 +6,12 @@ mod html;
 mod material;
 mod page;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use miette::{Diagnostic, Result};
+use miette::Result;
 
 use self::material::Material;
-use crate::run_folder::advice;
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum ReportError {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("cannot write {}: {source}", path.display())]
-    #[diagnostic(help("{}", advice(source)))]
-    Write { path: PathBuf, source: io::Error },
-}
+use crate::run_folder::cannot;
 
 /// Writes the report of the run in a folder, in place of an older one; gives its path.
 ///
@@ -32,7 +20,7 @@ pub enum ReportError {
 pub fn write(run: &Path) -> Result<PathBuf> {
     let page = page::page(&Material::read(run)?)?;
     let path = run.join("report.html");
-    twinflow_files::write(&path, page).map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    twinflow_files::write(&path, page).map_err(cannot("write", &path))?;
     Ok(path)
 }
 

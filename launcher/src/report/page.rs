@@ -8,8 +8,8 @@ use super::{
     material::{Material, Steps},
 };
 use crate::{
-    environment::Environment,
     pictures::{Chart, PictureError},
+    run_folder::Environment,
 };
 
 const STYLE: &str = "

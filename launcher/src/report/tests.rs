@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::{environment::Environment, metrics::StepMetrics};
+use crate::{metrics::StepMetrics, run_folder::Environment};
 
 fn run_with(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

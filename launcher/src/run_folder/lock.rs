@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    RunFolderError,
+    RunFolderError, cannot,
     owner::{self, Owner},
 };
 
@@ -32,10 +32,10 @@ impl RunLock {
     /// Locks a folder.
     ///
     /// # Errors
-    /// [`RunFolderError::InUse`], [`RunFolderError::HeldElsewhere`], [`RunFolderError::Io`].
+    /// [`RunFolderError::InUse`], [`RunFolderError::HeldElsewhere`], [`RunFolderError::File`].
     pub fn take(folder: &Path) -> Result<Self, RunFolderError> {
         let path = folder.join(LOCK);
-        let refuse = |source| RunFolderError::Io { action: "lock", path: path.clone(), source };
+        let refuse = cannot("lock", &path);
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(refuse)?;
         let held = match file.try_lock() {
@@ -44,7 +44,7 @@ impl RunLock {
             Err(TryLockError::Error(error)) if error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code)) => {
                 Some(hold(folder, &error)?)
             }
-            Err(TryLockError::Error(error)) => return Err(refuse(error)),
+            Err(TryLockError::Error(error)) => return Err(refuse(error).into()),
         };
         file.set_len(0).and_then(|()| writeln!(file, "{}", Owner::this_process())).map_err(refuse)?;
         Ok(RunLock { _file: file, held })
@@ -74,7 +74,7 @@ impl Drop for RunLock {
 /// Creates the file that stands in for a lock.
 fn hold(folder: &Path, no_locks: &io::Error) -> Result<PathBuf, RunFolderError> {
     let held = folder.join(HELD);
-    let refuse = |source| RunFolderError::Io { action: "lock", path: held.clone(), source };
+    let refuse = cannot("lock", &held);
     while !owner::create(&held, &Owner::this_process()).map_err(refuse)? {
         match owner::read(&held).filter(|owner| owner.is_alive() == Some(false)) {
             Some(dead) => owner::remove(&held, &dead).map_err(refuse)?,

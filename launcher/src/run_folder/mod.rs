@@ -1,14 +1,18 @@
 //! The folder of a run: config.toml, metrics.jsonl, environment.jsonl, checkpoints/, samples/, tensorboard/, logs/.
 
+mod environment;
+mod file_error;
 mod lock;
 mod owner;
 
 use std::{
     fs,
-    io::{self, ErrorKind},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
+pub use environment::Environment;
+pub use file_error::{FileError, cannot};
 use lock::RunLock;
 use miette::Diagnostic;
 
@@ -40,15 +44,11 @@ pub enum RunFolderError {
     /// `--resume` of something that is no run folder.
     #[error("{} is no run folder: it has no config.toml", path.display())]
     #[diagnostic(help("name the folder that `train` made, for example runs/quickstart"))]
-    NotARun {
-        /// The folder.
-        path: PathBuf,
-    },
+    NotARun { path: PathBuf },
     /// Another job holds the lock.
     #[error("the run folder {} is in use by {holder}", path.display())]
     #[diagnostic(help("wait for that job or stop it; two jobs would spoil each other's files"))]
     InUse {
-        /// The folder.
         path: PathBuf,
         /// Process id and host of the job.
         holder: String,
@@ -62,17 +62,9 @@ pub enum RunFolderError {
         /// The file that says so.
         held: PathBuf,
     },
-    /// The system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    #[diagnostic(help("{}", advice(source)))]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// File or folder.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
 }
 
 impl RunFolder {
@@ -101,7 +93,7 @@ impl RunFolder {
             match fs::create_dir(&path) {
                 Ok(()) => return Self::open(path)?.fill(config),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(RunFolderError::Io { action: "make the folder", path, source }),
+                Err(error) => return Err(cannot("make the folder", &path)(error).into()),
             }
         }
         unreachable!("the names do not end")
@@ -111,7 +103,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`RunFolderError::NotARun`], [`RunFolderError::InUse`], [`RunFolderError::HeldElsewhere`],
-    /// [`RunFolderError::Io`].
+    /// [`RunFolderError::File`].
     pub fn resume(path: &Path) -> Result<Self, RunFolderError> {
         if !path.join(CONFIG).is_file() {
             return Err(RunFolderError::NotARun { path: path.to_owned() });
@@ -136,11 +128,9 @@ impl RunFolder {
         Ok(self)
     }
 
-    fn make_subfolders(&self) -> Result<(), RunFolderError> {
+    fn make_subfolders(&self) -> Result<(), FileError> {
         [self.samples(), self.logs(), self.checkpoints()].iter().try_for_each(|path| create_all(path))
     }
-
-    /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -183,17 +173,16 @@ impl RunFolder {
     /// Writes the settings as they were resolved.
     ///
     /// # Errors
-    /// [`RunFolderError::Io`].
-    pub fn write_config(&self, toml: &str) -> Result<(), RunFolderError> {
+    /// The system's.
+    pub fn write_config(&self, toml: &str) -> Result<(), FileError> {
         let path = self.path.join(CONFIG);
         let text = format!("# The settings of this run, defaults included.\n\n{toml}");
-        twinflow_files::write(&path, text).map_err(|source| RunFolderError::Io { action: "write", path, source })
+        twinflow_files::write(&path, text).map_err(cannot("write", &path))
     }
 }
 
-fn create_all(path: &Path) -> Result<(), RunFolderError> {
-    let error = |source| RunFolderError::Io { action: "make the folder", path: path.to_owned(), source };
-    fs::create_dir_all(path).map_err(error)
+fn create_all(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(cannot("make the folder", path))
 }
 
 /// Refuses a folder that a new run would spoil: a run's, perhaps one that goes on just now.
@@ -212,20 +201,6 @@ impl RunFolderError {
     fn in_use(folder: &Path, lock: &Path) -> Self {
         let holder = owner::read(lock).map_or("another job".to_owned(), |owner| owner.name());
         RunFolderError::InUse { path: folder.to_owned(), holder }
-    }
-}
-
-/// What to do where the system refused to make or write a file of a run.
-pub fn advice(refusal: &io::Error) -> &'static str {
-    match refusal.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "free some space; what was saved before is untouched, and `train --resume` goes on from it"
-        }
-        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            "a file is in the way: move it, or name another folder as run.dir"
-        }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "name a folder that you may write to as run.dir",
-        _ => "see whether the folder is still there and its disk works, or name another as run.dir",
     }
 }
 

@@ -51,8 +51,6 @@ impl Progress {
             None => say(message),
         }
     }
-
-    /// The training is over.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();

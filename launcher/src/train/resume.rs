@@ -6,7 +6,7 @@ use miette::{Result, miette};
 use twinflow_runtime::programs::phase_name;
 use twinflow_training::Trainer;
 
-use crate::environment::Environment;
+use crate::run_folder::Environment;
 
 /// Refuses `--set run.dir=..`: a run stays in its folder.
 ///

@@ -18,11 +18,9 @@ use twinflow_training::{State, Trainer};
 use super::resume;
 use crate::{
     cli::TrainArgs,
-    config::{Config, ResolvedConfig},
-    data_source,
-    environment::Environment,
+    config::{Config, ResolvedConfig, open_data},
     logging,
-    run_folder::RunFolder,
+    run_folder::{Environment, RunFolder},
 };
 
 /// A run, ready to go.
@@ -62,7 +60,7 @@ impl Setup {
             say_complete(world, step, config.train.steps);
             return Ok(None);
         }
-        let source = world.agree(data_source::open(&config.data, u64::from(config.run.seed)))?;
+        let source = world.agree(open_data(&config.data, u64::from(config.run.seed)))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         let products = common_products(world, &devices);
         let precision_note = config.train.precision.note(products);

@@ -57,17 +57,17 @@ impl Ran {
     /// and frames left out).
     pub fn refused(self, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(1), "{}\n{}", self.out, self.err);
-        self.told(parts)
+        self.says(parts)
     }
 
     /// Asserts that a signal stopped the run, by the code that job scripts queue again on.
     pub fn stopped(self, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(75), "{}\n{}", self.out, self.err);
-        self.told(parts)
+        self.says(parts)
     }
 
     /// Asserts that standard error holds all the parts and no panic.
-    pub fn told(self, parts: &[&str]) -> Self {
+    pub fn says(self, parts: &[&str]) -> Self {
         let message = self.message();
         parts.iter().for_each(|part| assert!(message.contains(part), "'{part}' is not in:\n{message}\n{}", self.err));
         assert!(!message.contains("panicked"), "{message}");

@@ -72,14 +72,7 @@ fn assert_close(actual: &[f64], expected: &[f64]) {
 
 /// Saves parameters as a checkpoint and exports them.
 fn export_to(path: &Path, params: &Params<HostArray>, spec: &Params<TensorType>) {
-    let metadata = Metadata {
-        step: 1,
-        phase: String::new(),
-        config: String::new(),
-        program: String::new(),
-        world_size: 1,
-        created: 0,
-    };
+    let metadata = Metadata { step: 1, world_size: 1, ..Metadata::default() };
     let mut arrays = Vec::new();
     params.visit(&Place::new("ema"), &mut |place, array| arrays.push((place.path().clone(), array.clone())));
     let saved = save(&SaveRequest { folder: path.parent().unwrap().into(), metadata, arrays }).unwrap();

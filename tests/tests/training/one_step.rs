@@ -10,8 +10,7 @@ use twinflow_training::{Batch, Metrics, State, StepConfig, Trainer};
 
 use crate::toy;
 
-type Spec = TensorType;
-type Step = Jit<State<Spec>, Batch<Spec>, (State<Spec>, Metrics<Spec>)>;
+type Step = Jit<State<TensorType>, Batch<TensorType>, (State<TensorType>, Metrics<TensorType>)>;
 
 const SAMPLES: usize = 512;
 /// Numbers of the phases.
@@ -21,44 +20,46 @@ const TWINFLOW: usize = 1;
 #[test]
 fn twinflow_makes_one_step_enough() {
     let config = toy::config();
-    let trainer = Trainer::new(config.clone()).unwrap();
+    let (trainer, step, state) = after_flow_matching(&config);
     let sampler = sampler(&trainer);
-    let state = teacher(&trainer, &config);
     let before = samples(&sampler, &state.ema);
-    let step = step(&trainer, TWINFLOW);
     let state = train((&config, &trainer), &step, state, toy::FLOW_STEPS..config.steps, toy::batch);
-    let after = samples(&sampler, &state.ema);
-    let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
-    assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
+    assert_better(&before, &samples(&sampler, &state.ema));
 }
 
 #[test]
 fn one_step_is_learnt_without_data() {
     let config = toy::image_free();
-    let trainer = Trainer::new(config.clone()).unwrap();
-    let sampler = sampler(&trainer);
-    let state = teacher(&trainer, &config);
-    let before = samples(&sampler, &state.ema);
-    let step = step(&trainer, TWINFLOW);
+    let (trainer, step, state) = after_flow_matching(&config);
     let next = toy::FLOW_STEPS..toy::FLOW_STEPS + 1;
+    let sampler = sampler(&trainer);
+    let before = samples(&sampler, &state.ema);
     let [fed, starved] = [toy::batch, toy::garbage].map(|batch| {
         let copy = to_device(&to_host(&state).unwrap(), &client().devices()[0]).unwrap();
         to_host(&train((&config, &trainer), &step, copy, next.clone(), batch)).unwrap()
     });
     assert_eq!(leaves(&fed), leaves(&starved), "the data makes a difference");
     let state = train((&config, &trainer), &step, state, toy::FLOW_STEPS..config.steps, toy::garbage);
-    let after = samples(&sampler, &state.ema);
-    let (before, after, rarest) = (toy::distance(&before), toy::distance(&after), toy::rarest(&after));
+    assert_better(&before, &samples(&sampler, &state.ema));
+}
+
+/// One step is not enough before and is after, with points of every kind.
+fn assert_better(before: &HostArray, after: &HostArray) {
+    let (before, after, rarest) = (toy::distance(before), toy::distance(after), toy::rarest(after));
     assert!(before > 0.4 && after < 0.3 && rarest > 0.1, "distance {before}, then {after}; rarest point {rarest}");
 }
 
-/// The state after the flow-matching phase, ready for TwinFlow.
-fn teacher(trainer: &Trainer, config: &StepConfig) -> State<Buffer> {
+/// A trainer, its TwinFlow step, and the state after the flow-matching phase, ready for TwinFlow.
+fn after_flow_matching(config: &StepConfig) -> (Trainer, Step, State<Buffer>) {
+    let trainer = Trainer::new(config.clone()).unwrap();
     let state = to_device(&trainer.init(5), &client().devices()[0]).unwrap();
-    let state = train((config, trainer), &step(trainer, FLOW), state, 0..toy::FLOW_STEPS, toy::batch);
-    let begin = jit("begin", trainer.state_spec(), Vec::<Spec>::new(), |_, state, _| trainer.begin(TWINFLOW, state));
-    let begin: Jit<_, _, State<Spec>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
-    begin.call(state, Vec::new()).unwrap()
+    let state = train((config, &trainer), &step(&trainer, FLOW), state, 0..toy::FLOW_STEPS, toy::batch);
+    let begin =
+        jit("begin", trainer.state_spec(), Vec::<TensorType>::new(), |_, state, _| trainer.begin(TWINFLOW, state));
+    let begin: Jit<_, _, State<TensorType>> = begin.unwrap().compile(client(), &CompileOptions::default()).unwrap();
+    let state = begin.call(state, Vec::new()).unwrap();
+    let step = step(&trainer, TWINFLOW);
+    (trainer, step, state)
 }
 
 fn step(trainer: &Trainer, phase: usize) -> Step {
@@ -82,7 +83,7 @@ fn train(
 }
 
 /// Labels, rows and key, then the parameters.
-type Sampler = Jit<Vec<Spec>, Params<Spec>, Spec>;
+type Sampler = Jit<Vec<TensorType>, Params<TensorType>, TensorType>;
 
 fn sampler(trainer: &Trainer) -> Sampler {
     let inputs = vec![

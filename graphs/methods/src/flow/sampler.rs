@@ -20,7 +20,7 @@ pub enum Noise<'t> {
     Given(Tensor<'t>),
     /// Drawn for the samples with these row numbers, u32 `[b]`.
     Drawn {
-        /// The key.
+        /// Made of the seed; with row and step it decides each draw.
         key: Key<'t>,
         /// Number of each sample, u32 `[b]`.
         rows: Tensor<'t>,

@@ -108,7 +108,7 @@ impl Default for Shares {
     }
 }
 
-/// The distance of prediction and target.
+/// How far a prediction is from its target, per sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {

@@ -49,7 +49,7 @@ impl<'t> From<LossTerms<Tensor<'t>>> for Loss<'t> {
 /// The loss for a network, its options and the batch's parts.
 #[derive(Clone, Copy)]
 pub struct TwinFlowLoss<'a> {
-    /// The network.
+    /// F, the average velocity.
     pub denoiser: &'a dyn Denoiser,
     /// Options.
     pub config: &'a TwinFlowConfig,
@@ -74,7 +74,7 @@ pub struct Intermediates<L> {
     pub guided_velocity: L,
     /// The RCGM target, zero on adv rows; none at order 0.
     pub rcgm_target: Option<L>,
-    /// What the rectify loss judges: the main pass's clean estimates of the e2e rows.
+    /// What the rectify loss scores: the main pass's clean estimates of the e2e rows.
     pub clean_estimate: Option<L>,
     /// v_real - v_fake at those, clamped.
     pub velocity_difference: Option<L>,
@@ -83,26 +83,23 @@ pub struct Intermediates<L> {
 impl TwinFlowLoss<'_> {
     /// The loss of one batch, in the order e2e, mul, any, adv, with everything computed on the way.
     ///
-    /// `samples` `[b, ..]`; `condition` and `null_condition` `[b, ..]`. Only the main pass has a gradient.
+    /// `samples` and `conditions` (the one asked for, and none) `[b, ..]`. Only the main pass has a gradient.
     pub fn of_batch<'t>(
         &self,
         params: &Params<Tensor<'t>>,
         teacher: Teacher<'_, 't>,
         samples: Tensor<'t>,
-        (condition, null_condition): (&Condition<Tensor<'t>>, &Condition<Tensor<'t>>),
+        conditions: (&Condition<Tensor<'t>>, &Condition<Tensor<'t>>),
         draws: &TwinFlowDraws<Tensor<'t>>,
     ) -> (LossTerms<Tensor<'t>>, Intermediates<Tensor<'t>>) {
         let (config, parts) = (self.config, self.parts);
         let live = map(params, |_, parameter| parameter.stop_gradient());
         let (guide, integrand) = teacher.roles(&live);
         let trace = samples.trace();
-        let noised = trace.scope("fakes", || self.noise_samples(&live, samples, condition, draws));
-        let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
-        let input = DenoiserInput { x: x_t, t, r, condition: condition.clone() };
+        let batch = trace.scope("fakes", || self.noise_samples(&live, samples, conditions, draws));
+        let Rows { x_t, velocity, t, r, .. } = batch;
+        let input = DenoiserInput { x: x_t, t, r, condition: batch.condition.clone() };
         let prediction = trace.scope("main", || self.denoiser.velocity(params, &input));
-
-        let (conditions, nulls) = (condition.clone(), null_condition.clone());
-        let batch = Rows { x_t, velocity, t, r, condition: conditions, null_condition: nulls };
         let guided = trace.scope("guidance", || self.guided_velocity(guide, &batch));
         let batch = Rows { velocity: guided, ..batch };
         let real_prediction = take_rows(&prediction, &parts.span(Part::E2e, Part::Any)).stop_gradient();
@@ -112,8 +109,8 @@ impl TwinFlowLoss<'_> {
         let rectified = draws.rectify.as_ref().map(|draws| {
             let rows = parts.range(Part::E2e);
             let clean = take_rows(&clean_estimate(x_t, t, prediction), &rows).stop_gradient();
-            let judge = || self.velocity_difference(&live, clean, take_rows(condition, &rows), draws);
-            (clean, trace.scope("rectify", judge))
+            let rectify = || self.velocity_difference(&live, clean, take_rows(&batch.condition, &rows), draws);
+            (clean, trace.scope("rectify", rectify))
         });
         let difference = rectified.map(|(_, difference)| difference);
         let one_step = take_rows(&prediction, &parts.range(Part::E2e));

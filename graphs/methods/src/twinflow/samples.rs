@@ -6,23 +6,11 @@ use twinflow_nn::{Condition, DenoiserInput, Params};
 use crate::{
     flow::interpolate,
     rows::{replace_rows, stack_rows, take_rows},
-    twinflow::{Part, TwinFlowDraws, TwinFlowLoss},
+    twinflow::{Part, TwinFlowDraws, TwinFlowLoss, target::Rows},
 };
 
 /// Target times of `mul` lie at most this share of t below t.
 const MUL_REACH: f64 = 0.05;
-
-/// What the main pass sees.
-pub(super) struct NoisedSamples<'t> {
-    /// `[b, ..]`.
-    pub x_t: Tensor<'t>,
-    /// The path's velocity z - x, with fakes in place of x on adv rows.
-    pub velocity: Tensor<'t>,
-    /// f32 `[b]`; negative on adv rows.
-    pub t: Tensor<'t>,
-    /// f32 `[b]`; r = t on adv rows.
-    pub r: Tensor<'t>,
-}
 
 impl TwinFlowLoss<'_> {
     /// Noises the samples: data (or, image-free, one-step samples), and the model's own fakes on adv rows at times -t.
@@ -32,20 +20,22 @@ impl TwinFlowLoss<'_> {
         &self,
         live: &Params<Tensor<'t>>,
         samples: Tensor<'t>,
-        condition: &Condition<Tensor<'t>>,
+        (condition, null_condition): (&Condition<Tensor<'t>>, &Condition<Tensor<'t>>),
         draws: &TwinFlowDraws<Tensor<'t>>,
-    ) -> NoisedSamples<'t> {
+    ) -> Rows<Tensor<'t>> {
         let (t, r) = self.times(draws);
         let one_step = |z, condition| self.one_step_sample(live, z, condition);
         let x = draws.image_free.map_or(samples, |z| one_step(z, condition.clone()));
         let adv = self.parts.range(Part::Adv);
         let x = draws.fake.map_or(x, |z| replace_rows(x, &adv, one_step(z, take_rows(condition, &adv))));
         let (x_t, velocity) = (interpolate(x, draws.noise, t), draws.noise - x);
-        if adv.is_empty() {
-            return NoisedSamples { x_t, velocity, t, r };
-        }
-        let twin_time = -take_rows(&t, &adv);
-        NoisedSamples { x_t, velocity, t: replace_rows(t, &adv, twin_time), r: replace_rows(r, &adv, twin_time) }
+        let (t, r) = if adv.is_empty() {
+            (t, r)
+        } else {
+            let twin_time = -take_rows(&t, &adv);
+            (replace_rows(t, &adv, twin_time), replace_rows(r, &adv, twin_time))
+        };
+        Rows { x_t, velocity, t, r, condition: condition.clone(), null_condition: null_condition.clone() }
     }
 
     /// `z - F(z, 1, 0, c)`: a sample by one network call.

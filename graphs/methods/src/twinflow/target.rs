@@ -16,9 +16,13 @@ const FIRST_STEP: f64 = 0.01;
 /// The batch as targets see it; rows are those of [`Parts`](crate::twinflow::Parts).
 #[derive(Clone, Debug, Tree)]
 pub(super) struct Rows<L> {
+    /// `[b, ..]`.
     pub x_t: L,
+    /// The path's velocity z - x, with fakes in place of x on adv rows; once guided, that.
     pub velocity: L,
+    /// f32 `[b]`; negative on adv rows.
     pub t: L,
+    /// f32 `[b]`; r = t on adv rows.
     pub r: L,
     pub condition: Condition<L>,
     pub null_condition: Condition<L>,

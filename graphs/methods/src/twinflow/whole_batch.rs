@@ -20,22 +20,20 @@ impl TwinFlowLoss<'_> {
         params: &Params<Tensor<'t>>,
         teacher: Teacher<'_, 't>,
         samples: Tensor<'t>,
-        (condition, null_condition): (&Condition<Tensor<'t>>, &Condition<Tensor<'t>>),
+        conditions: (&Condition<Tensor<'t>>, &Condition<Tensor<'t>>),
         draws: &TwinFlowDraws<Tensor<'t>>,
     ) -> LossTerms<Tensor<'t>> {
         let live = map(params, |_, parameter| parameter.stop_gradient());
         let (guide, integrand) = teacher.roles(&live);
         let trace = samples.trace();
-        let noised = trace.scope("fakes", || self.noise_samples(&live, samples, condition, draws));
-        let (x_t, velocity, t, r) = (noised.x_t, noised.velocity, noised.t, noised.r);
-        let (conditions, nulls) = (condition.clone(), null_condition.clone());
-        let any_step = Rows { x_t, velocity, t, r, condition: conditions, null_condition: nulls };
+        let any_step = trace.scope("fakes", || self.noise_samples(&live, samples, conditions, draws));
+        let Rows { x_t, t, r, .. } = any_step;
         let velocity = trace.scope("guidance", || self.guided_velocity(guide, &any_step));
         let any_step = Rows { velocity, ..any_step };
         let one_step = Rows { x_t: draws.noise, t: t.full_like(1.0), r: t.zeros_like(), ..any_step.clone() };
 
         let predict = |x, t, r| {
-            let input = DenoiserInput { x, t, r, condition: condition.clone() };
+            let input = DenoiserInput { x, t, r, condition: any_step.condition.clone() };
             trace.scope("main", || self.denoiser.velocity(params, &input))
         };
         let distance = |prediction, target| self.config.distance().per_sample(prediction, target).mean_all();
@@ -49,10 +47,9 @@ impl TwinFlowLoss<'_> {
             + distance(predict(x_t, t, t), velocity);
         let fake = (draws.noise - one_step_prediction).stop_gradient();
         let adv = distance(predict(interpolate(fake, draws.noise, t), -t, -t), draws.noise - fake);
-        let difference = draws
-            .rectify
-            .as_ref()
-            .map(|draws| trace.scope("rectify", || self.velocity_difference(&live, fake, condition.clone(), draws)));
+        let difference = draws.rectify.as_ref().map(|draws| {
+            trace.scope("rectify", || self.velocity_difference(&live, fake, any_step.condition.clone(), draws))
+        });
         self.terms(base, adv, one_step_prediction, difference)
     }
 }

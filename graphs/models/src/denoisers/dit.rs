@@ -61,7 +61,7 @@ impl Default for DitConfig {
 }
 
 impl DitConfig {
-    /// The network.
+    /// Builds it for samples of `data`, whose height and width the patch must divide.
     ///
     /// # Errors
     /// [`ConfigError`] if a value is not allowed or does not fit the samples.
@@ -96,7 +96,7 @@ impl DitConfig {
     }
 }
 
-/// The network.
+/// A [`DitConfig`] for samples of a size.
 #[derive(Clone, Debug)]
 pub struct Dit {
     layers: DitLayers<Init>,

@@ -29,7 +29,7 @@ impl Default for MlpConfig {
 }
 
 impl MlpConfig {
-    /// The network.
+    /// Builds it for samples of `data`, of any shape.
     ///
     /// # Errors
     /// [`ConfigError::Value`] if a value is not allowed.
@@ -52,7 +52,7 @@ impl MlpConfig {
     }
 }
 
-/// The network.
+/// An [`MlpConfig`] for samples of a size.
 #[derive(Clone, Debug)]
 pub struct MlpNetwork {
     layers: MlpLayers<Init>,

@@ -39,7 +39,7 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
-    /// The network.
+    /// Builds the network for samples of `data`.
     ///
     /// # Errors
     /// [`ConfigError`] if a value is not allowed or does not fit the samples.

@@ -34,7 +34,7 @@ impl Default for UnetConfig {
 }
 
 impl UnetConfig {
-    /// The network.
+    /// Builds it for samples of `data`, whose height and width the halvings must divide.
     ///
     /// # Errors
     /// [`ConfigError`] if a value is not allowed or does not fit the samples.
@@ -78,7 +78,7 @@ impl UnetConfig {
     }
 }
 
-/// The network.
+/// A [`UnetConfig`] for samples of a size.
 #[derive(Clone, Debug)]
 pub struct Unet {
     layers: UnetLayers<Init>,

@@ -8,7 +8,7 @@ use twinflow_nn::{ConfigError, require};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerConfig {
-    /// The update rule.
+    /// Which rule makes a step of a gradient.
     pub kind: OptimizerKind,
     /// Highest learning rate, reached at the end of the warm-up.
     pub learning_rate: f64,
@@ -32,7 +32,7 @@ pub struct OptimizerConfig {
     pub no_decay: Vec<String>,
 }
 
-/// The update rule.
+/// What makes a step of a gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerKind {

@@ -32,9 +32,9 @@ pub struct Optimizer {
 /// What an update gives.
 #[derive(Clone, Debug)]
 pub struct Update<L> {
-    /// The new parameters.
+    /// After the step.
     pub params: Params<L>,
-    /// The new optimizer state.
+    /// Moments that include this gradient.
     pub state: OptimizerState<L>,
     /// Norm of the gradient before clipping, f32 scalar.
     pub grad_norm: L,

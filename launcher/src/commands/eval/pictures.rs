@@ -9,7 +9,7 @@ use std::{
 use miette::{Result, miette};
 use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, to_unit_range};
 use twinflow_evaluation::{
-    Examined, Gaussian, Judged, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
+    ClassifierQuality, Examined, Gaussian, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
 };
 use twinflow_runtime::{console::OrReport, devices::Devices};
 
@@ -18,8 +18,7 @@ use crate::{
     cli::EvalArgs,
     commands::print_line,
     config::{Config, DataKind},
-    pictures::to_bytes,
-    sample_file::make_parent,
+    pictures::{sample_file::make_parent, to_bytes},
 };
 
 /// Scores samples by a classifier's opinion of them and of real images.
@@ -35,13 +34,9 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     let per_class = args.count as usize;
     let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, subject));
     let report = Report {
-        checkpoint: subject.checkpoint.path().to_owned(),
-        step: subject.checkpoint.metadata().step,
-        weights: args.weights.prefix().to_owned(),
-        seed: args.seed,
-        count_per_class: per_class,
+        samples: subject.samples(args),
         classes: test.classes(),
-        judge: measure.judged(&train, &files.classifier),
+        classifier: measure.quality(&train, &files.classifier),
         train_images: measure.real(&train, per_class)?,
         results: results.collect::<Result<_>>()?,
         data: files.train,
@@ -141,8 +136,8 @@ impl Measure {
         Ok(Measure { classifier, test, gaussian, classes: train.classes() })
     }
 
-    fn judged(&self, train: &Dataset, file: &Path) -> Judged {
-        Judged {
+    fn quality(&self, train: &Dataset, file: &Path) -> ClassifierQuality {
+        ClassifierQuality {
             test_accuracy: self.test.accuracy,
             test_images: self.test.labels.len(),
             train_images: train.len(),

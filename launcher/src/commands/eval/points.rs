@@ -5,7 +5,7 @@ use twinflow_data::{Toy2d, ToyKind};
 use twinflow_evaluation::{Measured, PointScores, PointsReport, energy_distance_by_class};
 
 use super::subject::{Subject, finish};
-use crate::{cli::EvalArgs, commands::print_line, sample_file::make_parent};
+use crate::{cli::EvalArgs, commands::print_line, pictures::sample_file::make_parent};
 
 /// Seeds of real points, beyond those that a config can name for training.
 const REAL: u64 = 1 << 32;
@@ -28,11 +28,7 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     };
     let other = real_points(data.toy, REAL + 1, per_class);
     let report = PointsReport {
-        checkpoint: subject.checkpoint.path().to_owned(),
-        step: subject.checkpoint.metadata().step,
-        weights: args.weights.prefix().to_owned(),
-        seed: args.seed,
-        count_per_class: per_class,
+        samples: subject.samples(args),
         toy: data.toy.name().to_owned(),
         real_energy_distance: distance((&other.0, &other.1)),
         results: args.nfe.iter().map(measure).collect::<Result<_>>()?,

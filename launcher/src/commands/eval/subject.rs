@@ -7,6 +7,7 @@ use serde::Serialize;
 use twinflow_array::by_ref;
 use twinflow_checkpoints::Checkpoint;
 use twinflow_compiler::{pjrt::Buffer, to_device};
+use twinflow_evaluation::Samples;
 use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::Params;
 use twinflow_runtime::{
@@ -18,13 +19,13 @@ use twinflow_runtime::{
 
 use crate::{
     cli::EvalArgs,
-    commands::{open_checkpoint, print_line, sample::weights},
-    config::{Config, ResolvedConfig},
+    commands::{config_of, open_checkpoint, print_line, sample::weights},
+    config::ResolvedConfig,
 };
 
 /// What is evaluated.
 pub struct Subject {
-    pub checkpoint: Checkpoint,
+    checkpoint: Checkpoint,
     pub config: ResolvedConfig,
     pub devices: Devices,
     model: Model,
@@ -37,14 +38,24 @@ impl Subject {
     pub fn load(args: &EvalArgs) -> Result<Self> {
         refuse_sampling_settings(&args.set)?;
         let checkpoint = open_checkpoint(&args.checkpoint)?;
-        let name = format!("the config in {}", checkpoint.path().display());
-        let config = Config::from_text(&name, &checkpoint.metadata().config, &args.set)?;
+        let config = config_of(&checkpoint, &args.set)?;
         let devices = Devices::open_one(&config.device)?;
         let config = ResolvedConfig::of_checkpoint(config, devices.products());
         let model = config.model()?;
         let params = weights(&checkpoint, &model, args.weights)?;
         let params = to_device(&params, &devices.all()[0]).or_report()?;
         Ok(Subject { checkpoint, config, devices, model, params })
+    }
+
+    /// What a report says of the samples.
+    pub fn samples(&self, args: &EvalArgs) -> Samples {
+        Samples {
+            checkpoint: self.checkpoint.path().to_owned(),
+            step: self.checkpoint.metadata().step,
+            weights: args.weights.prefix().to_owned(),
+            seed: args.seed,
+            count_per_class: args.count as usize,
+        }
     }
 
     /// Samples of each class with the usual settings for a number of calls, and these settings.

@@ -21,9 +21,8 @@ use self::needs::{Needs, Trial};
 use super::print_line;
 use crate::{
     cli::{GraphArgs, GraphFormat},
-    config::{Config, ResolvedConfig},
-    data_source,
-    sample_file::make_parent,
+    config::{Config, ResolvedConfig, open_data},
+    pictures::sample_file::make_parent,
 };
 
 /// What the programs of a config are traced from, and how they make products.
@@ -41,7 +40,7 @@ impl Programs {
     /// No dataset; settings that do not fit it, each other or so many processes.
     pub fn of(mut config: Config, products: Products, processes: usize) -> Result<Self> {
         config.data.verify = false;
-        let source = data_source::open(&config.data, u64::from(config.run.seed))?;
+        let source = open_data(&config.data, u64::from(config.run.seed))?;
         let config = ResolvedConfig::new(config, source.as_ref(), products);
         Ok(Programs { trainer: config.trainer(processes)?, model: config.model()?, config, products })
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     metrics::StepMetrics,
     pictures::Picture,
-    run_folder::{advice, host},
+    run_folder::{FileError, cannot, host},
 };
 
 /// What names of event files begin with.
@@ -33,14 +33,6 @@ pub struct EventFile {
     clock: Clock,
 }
 
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("TensorBoard's events: {}: {source}", path.display())]
-#[diagnostic(help("{}", advice(source)))]
-pub struct EventFileError {
-    path: PathBuf,
-    source: io::Error,
-}
-
 /// A clock that goes on from where another one was, though this machine's may be behind it.
 struct Clock {
     start: f64,
@@ -53,15 +45,11 @@ impl EventFile {
     ///
     /// # Errors
     /// The system's.
-    pub fn create(folder: &Path, done: u64) -> Result<Self, EventFileError> {
-        let fail = |path: &Path| {
-            let path = path.to_owned();
-            move |source| EventFileError { path, source }
-        };
-        fs::create_dir_all(folder).map_err(fail(folder))?;
-        let clock = Clock::after(last_time(folder).map_err(fail(folder))?);
+    pub fn create(folder: &Path, done: u64) -> Result<Self, FileError> {
+        fs::create_dir_all(folder).map_err(cannot("make the folder", folder))?;
+        let clock = Clock::after(last_time(folder).map_err(cannot("read", folder))?);
         let path = folder.join(format!("{PREFIX}{:010}.{done:010}.{}", clock.start as u64, host()));
-        let file = File::create_new(&path).map_err(fail(&path))?;
+        let file = File::create_new(&path).map_err(cannot("write", &path))?;
         let mut events = EventFile { path, file, clock };
         events.write(0, What::version())?;
         events.write(done + 1, What::session_start())?;
@@ -72,7 +60,7 @@ impl EventFile {
     ///
     /// # Errors
     /// The system's.
-    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), EventFileError> {
+    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), FileError> {
         let is_shown = |tag: &str, value: f64| tag.starts_with("rate/") || (!metrics.skipped && value != 0.0);
         let shown = metrics.by_tag().filter(|(tag, value)| is_shown(tag, *value));
         self.write(metrics.step, What::scalars(shown))
@@ -82,15 +70,14 @@ impl EventFile {
     ///
     /// # Errors
     /// The system's.
-    pub fn append_picture(&mut self, step: u64, picture: &Picture) -> Result<(), EventFileError> {
+    pub fn append_picture(&mut self, step: u64, picture: &Picture) -> Result<(), FileError> {
         self.write(step, What::picture("samples", picture.shape, &picture.png))
     }
 
     /// In one write: a reader sees whole records.
-    fn write(&mut self, step: u64, what: What) -> Result<(), EventFileError> {
+    fn write(&mut self, step: u64, what: What) -> Result<(), FileError> {
         let event = Event { wall_time: self.clock.now(), step: step as i64, what: Some(what) };
-        let written = self.file.write_all(&record::frame(&event.encode_to_vec()));
-        written.map_err(|source| EventFileError { path: self.path.clone(), source })
+        self.file.write_all(&record::frame(&event.encode_to_vec())).map_err(cannot("write", &self.path))
     }
 }
 

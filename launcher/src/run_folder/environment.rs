@@ -1,11 +1,6 @@
 //! environment.jsonl: where, with what and by which command each part of a run was computed.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    thread::available_parallelism,
-};
+use std::{fs::OpenOptions, io::Write, path::Path, thread::available_parallelism};
 
 use serde::{Deserialize, Serialize};
 use twinflow_checkpoints::Metadata;
@@ -14,7 +9,7 @@ use twinflow_runtime::{
     world::{self, World},
 };
 
-use crate::run_folder::host;
+use super::{FileError, cannot, host};
 
 /// What one start of a run found, on rank 0.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,40 +17,23 @@ use crate::run_folder::host;
 pub struct Environment {
     /// When, in seconds since 1970 (UTC).
     pub started: u64,
-    /// Steps that were done before.
     pub after_step: u64,
-    /// The command line.
     pub command: String,
-    /// Program and version.
     pub program: String,
-    /// Machine's name.
     pub host: String,
-    /// Its processor.
     pub processor: String,
     /// Cores that this process may use.
     pub cores: usize,
-    /// Number of processes.
     pub ranks: usize,
     /// Cores that each of them may use.
     pub rank_cores: Vec<usize>,
-    /// MPI library.
     pub mpi: Option<String>,
-    /// HDF5 library.
     pub hdf5: String,
     /// XLA plugin's file and the version of its C API.
     pub plugin: String,
     /// What the plugin says of its version.
     pub xla: String,
-    /// This process's devices.
     pub devices: Vec<String>,
-}
-
-/// environment.jsonl cannot be written.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-#[error("cannot write {}: {source}", path.display())]
-pub struct EnvironmentError {
-    path: PathBuf,
-    source: io::Error,
 }
 
 impl Environment {
@@ -89,12 +67,12 @@ impl Environment {
     ///
     /// # Errors
     /// The system's.
-    pub fn append(&self, path: &Path) -> Result<(), EnvironmentError> {
+    pub fn append(&self, path: &Path) -> Result<(), FileError> {
         let line = serde_json::to_string(self).expect("plain fields have a JSON form") + "\n";
         let mut options = OpenOptions::new();
         let opened = options.create(true).append(true).open(path);
         let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
-        written.map_err(|source| EnvironmentError { path: path.to_owned(), source })
+        written.map_err(cannot("write", path))
     }
 
     /// What a file holds, a start per element; nothing if there is no file.
@@ -135,7 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_are_lines_and_arguments_can_be_pasted() {
+    fn arguments_can_be_pasted() {
+        assert_eq!(["train", "a b", "it's", ""].map(quoted), ["train", "'a b'", r"'it'\''s'", "''"]);
+    }
+
+    #[test]
+    fn starts_are_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("environment.jsonl");
         let first = Environment { host: "a".into(), cores: 2, ..Environment::default() };
@@ -144,6 +127,5 @@ mod tests {
         second.append(&path).unwrap();
         assert_eq!(Environment::read(&path), [first, second]);
         assert_eq!(Environment::read(&folder.path().join("none")), []);
-        assert_eq!(["train", "a b", "it's", ""].map(quoted), ["train", "'a b'", r"'it'\''s'", "''"]);
     }
 }

@@ -6,13 +6,13 @@ use miette::{Result, miette};
 use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, Source, Synthetic, Toy2d, Verify};
 use twinflow_runtime::console::OrReport;
 
-use crate::config::{DataConfig, DataKind};
+use super::{DataConfig, DataKind};
 
 /// Opens the dataset.
 ///
 /// # Errors
 /// What the data crate says of a missing, foreign or damaged file.
-pub fn open(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
+pub fn open_data(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
     Ok(match data.kind {
         DataKind::Toy => Arc::new(Toy2d::new(data.toy, seed)),
         DataKind::Synthetic => {

@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, Result};
 use twinflow_array::HostArray;
-use twinflow_data::{Metadata, write_dataset};
+use twinflow_data::{DatasetMetadata, write_dataset};
+use twinflow_files::folder_of;
 use twinflow_runtime::{console::OrReport, sampler::SampleSet};
 
-use crate::pictures::{Picture, PictureError, grid, points, to_bytes};
+use super::{Picture, PictureError, grid, points, to_bytes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SampleFormat {
-    /// A picture.
     Png,
-    /// Arrays.
     Hdf5,
 }
 
@@ -41,7 +40,7 @@ impl SampleFormat {
 /// A row per label, or a plot of points.
 ///
 /// # Errors
-/// [`PictureError::Draw`].
+/// [`PictureError`].
 pub fn picture(samples: &SampleSet, title: &str) -> Result<Picture, PictureError> {
     if samples.are_points() {
         points(&samples.values, &samples.labels, title)
@@ -62,9 +61,7 @@ pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usiz
         true => HostArray::from_slice(shape, &samples.values).or_report()?,
         false => HostArray::from_slice(shape, &to_bytes(&samples.values)).or_report()?,
     };
-    let (name, source) = ("samples".to_owned(), made_by.to_owned());
-    let metadata = Metadata { name, source, classes, class_names: Vec::new() };
-    write_dataset(path, &images, &samples.labels, &metadata).or_report()
+    write_dataset(path, &images, &samples.labels, &DatasetMetadata::new("samples", made_by, classes)).or_report()
 }
 
 /// Makes the folder that a file is to be in.
@@ -72,15 +69,19 @@ pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usiz
 /// # Errors
 /// The system refuses.
 pub fn make_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => std::fs::create_dir_all(folder).or_report(),
-        _ => Ok(()),
-    }
+    std::fs::create_dir_all(folder_of(path)).or_report()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_known_endings_are_taken() {
+        assert_eq!(SampleFormat::of(Path::new("a/b.png")).unwrap(), SampleFormat::Png);
+        let error = SampleFormat::of(Path::new("grid.jpg")).unwrap_err().to_string();
+        assert!(error.contains("grid.jpg must end in .png"), "{error}");
+    }
 
     #[test]
     fn hdf5_files_hold_bytes_in_the_samples_own_shape() {
@@ -94,12 +95,5 @@ mod tests {
         assert_eq!(images.shape(), [2, 1, 2, 1]);
         assert_eq!(images.read_raw::<u8>().unwrap(), [0, 128, 255, 255]);
         assert_eq!(file.dataset("labels").unwrap().read_raw::<i32>().unwrap(), [4, 7]);
-    }
-
-    #[test]
-    fn only_known_endings_are_taken() {
-        assert_eq!(SampleFormat::of(Path::new("a/b.png")).unwrap(), SampleFormat::Png);
-        let error = SampleFormat::of(Path::new("grid.jpg")).unwrap_err().to_string();
-        assert!(error.contains("grid.jpg must end in .png"), "{error}");
     }
 }
