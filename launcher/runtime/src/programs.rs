@@ -151,9 +151,8 @@ pub fn begin(trainer: &Trainer, phase: usize) -> Result<BeginProgram, TraceError
 /// # Errors
 /// As [`step`].
 pub fn sample(model: &Model, config: &SampleConfig, batch: usize) -> Result<SampleProgram, TraceError> {
-    let numbers = |dtype| Spec::new(dtype, [batch]);
-    let condition = Condition { labels: Some(numbers(DType::I32)) };
-    let kept = (model.parameter_spec(), condition, numbers(DType::U32), Spec::new(DType::U32, [2]));
+    let condition = model.denoiser().condition().with_leading(&[batch]);
+    let kept = (model.parameter_spec(), condition, Spec::new(DType::U32, [batch]), Spec::new(DType::U32, [2]));
     let shape = model.data().sample.into();
     type Kept<'t> = SampleInputs<Tensor<'t>>;
     jit("sample", None, kept, |trace, _: Option<Tensor<'_>>, (params, condition, rows, key): Kept<'_>| {
