@@ -56,9 +56,7 @@ impl<L> Default for Condition<L> {
 impl<L> Condition<L> {
     /// Class labels alone.
     pub fn of_labels(labels: L) -> Self {
-        let mut condition = Condition::default();
-        condition.labels = Some(labels);
-        condition
+        Condition { labels: Some(labels) }
     }
 }
 
