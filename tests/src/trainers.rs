@@ -1,10 +1,9 @@
 //! Training steps for tests and studies.
 
-use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_array::{DType, HostArray};
 use twinflow_data::{BatchPlan, Shard};
 use twinflow_methods::MethodsConfig;
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
-use twinflow_nn::Condition;
 use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The settings of a TwinFlow step of a model on one device: default parts, order 2, AdamW.
@@ -38,13 +37,13 @@ pub fn rows(config: &StepConfig, trainer: &Trainer, rank: usize, device: usize) 
 /// A batch of these pixels and labels; the label that follows the classes means none.
 pub fn batch(config: &StepConfig, trainer: &Trainer, images: &[f32], labels: &[i32], rows: &[u32]) -> Batch<HostArray> {
     let spec = trainer.batch_spec();
-    let labels_of = |ty: Option<TensorType>, labels: &[i32]| {
-        ty.map(|ty| HostArray::from_slice(&ty.shape, labels).expect("a label for each sample"))
-    };
+    let mut condition = spec.condition.null(config.data.classes);
+    condition.labels =
+        spec.condition.labels.map(|ty| HostArray::from_slice(&ty.shape, labels).expect("a label for each sample"));
     Batch {
         images: HostArray::from_slice(&spec.images.shape, images).expect("pixels for each sample"),
-        condition: Condition { labels: labels_of(spec.condition.labels, labels) },
-        null_condition: Condition { labels: labels_of(spec.null_condition.labels, &[config.data.classes as i32]) },
+        condition,
+        null_condition: spec.null_condition.null(config.data.classes),
         rows: HostArray::from_slice(&spec.rows.shape, rows).expect("a row for each sample"),
     }
 }

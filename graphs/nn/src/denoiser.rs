@@ -1,6 +1,6 @@
 //! The role of the networks that are trained: velocity of samples on their way between noise and data.
 
-use twinflow_array::Tree;
+use twinflow_array::{DType, HostArray, TensorType, Tree, map};
 use twinflow_compiler::Tensor;
 
 use crate::{Init, Params};
@@ -34,11 +34,46 @@ pub trait Denoiser: Send + Sync {
     /// Types and first values of the parameters.
     fn parameters(&self) -> Params<Init>;
 
+    /// Types of what it reads of one sample's condition: class labels, if it does not say otherwise. Batches and the
+    /// sampler hold these fields and no others.
+    fn condition(&self) -> Condition<TensorType> {
+        Condition::of_labels(TensorType::scalar(DType::I32))
+    }
+
     /// The velocities of the samples, of x's shape.
     ///
     /// # Panics
     /// By a trace error, if the condition lacks what this network reads.
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t>;
+}
+
+impl<L> Default for Condition<L> {
+    fn default() -> Self {
+        Condition { labels: None }
+    }
+}
+
+impl<L> Condition<L> {
+    /// Class labels alone.
+    pub fn of_labels(labels: L) -> Self {
+        Condition { labels: Some(labels) }
+    }
+}
+
+impl Condition<TensorType> {
+    /// Types with more dims in front.
+    pub fn with_leading(&self, dims: &[usize]) -> Self {
+        map(self, |_, ty| TensorType::new(ty.dtype, [dims, &ty.shape[..]].concat()))
+    }
+
+    /// "No condition" of these types, for data with that many classes: the label that follows them, zeros elsewhere.
+    pub fn null(&self, classes: usize) -> Condition<HostArray> {
+        let mut null = map(self, |_, ty| HostArray::zeros(ty.clone()));
+        if let Some(labels) = &mut null.labels {
+            labels.as_mut_slice::<i32>().expect("labels are i32").fill(classes as i32);
+        }
+        null
+    }
 }
 
 impl<'t> Condition<Tensor<'t>> {

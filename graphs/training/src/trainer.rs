@@ -5,7 +5,7 @@ use twinflow_array::{DType, HostArray, Leaf, ParamPath, ParamRules, TensorType, 
 use twinflow_compiler::Tensor;
 use twinflow_methods::{BatchShape, Method, MethodsConfig, Part, Phase, Start, phases};
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
-use twinflow_nn::{Condition, ConfigError, Denoiser, Init, Params, require};
+use twinflow_nn::{ConfigError, Denoiser, Init, Params, require};
 
 use crate::{
     Batch, State,
@@ -179,8 +179,8 @@ impl Trainer {
         let images = leading.iter().chain(&data.sample).copied().collect::<Vec<_>>();
         Batch {
             images: TensorType::new(*image_dtype, images),
-            condition: Condition { labels: Some(TensorType::new(DType::I32, leading)) },
-            null_condition: Condition { labels: Some(TensorType::new(DType::I32, [1])) },
+            condition: self.denoiser.condition().with_leading(&leading),
+            null_condition: self.denoiser.condition().with_leading(&[1]),
             rows: TensorType::new(DType::U32, leading),
         }
     }

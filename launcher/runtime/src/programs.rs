@@ -157,9 +157,10 @@ pub fn begin(trainer: &Trainer, phase: usize) -> Result<BeginProgram, TraceError
 /// # Errors
 /// As [`step`].
 pub fn sample(model: &Model, config: &SampleConfig) -> Result<SampleProgram, TraceError> {
-    let numbers = |dtype| TensorType::new(dtype, [model.chunk_size()]);
-    let condition = Condition { labels: Some(numbers(DType::I32)) };
-    let kept = (model.parameter_spec(), condition, numbers(DType::U32), TensorType::new(DType::U32, [2]));
+    let batch = model.chunk_size();
+    let condition = model.denoiser().condition().with_leading(&[batch]);
+    let numbers = |shape| TensorType::new(DType::U32, [shape]);
+    let kept = (model.parameter_spec(), condition, numbers(batch), numbers(2));
     let shape = model.data().sample.into();
     type Kept<'t> = SampleInputs<Tensor<'t>>;
     jit("sample", None, kept, |trace, _: Option<Tensor<'_>>, (params, condition, rows, key): Kept<'_>| {

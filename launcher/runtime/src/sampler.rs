@@ -37,6 +37,8 @@ pub struct SampleSet {
 pub struct Sampler {
     jit: Jit<Nothing, SampleInputs<TensorType>, TensorType>,
     device: Device,
+    /// "No condition", for each sample of a chunk.
+    null_condition: Condition<HostArray>,
     chunk: usize,
     shape: [usize; 3],
 }
@@ -50,7 +52,8 @@ impl Sampler {
         let traced = programs::sample(model, config).or_report()?;
         let jit = devices.compile(traced, 1).or_report()?;
         let (chunk, shape) = (model.chunk_size(), model.data().sample);
-        Ok(Sampler { jit, device: devices.all()[0].clone(), chunk, shape })
+        let null_condition = model.denoiser().condition().with_leading(&[chunk]).null(model.data().classes);
+        Ok(Sampler { jit, device: devices.all()[0].clone(), null_condition, chunk, shape })
     }
 
     /// `per_label` samples of each label, label by label, by parameters that lie on the sampler's device. Sample j of a
@@ -76,7 +79,9 @@ impl Sampler {
         let labels: Vec<i32> = (0..self.chunk).map(|i| filled(i).0).collect();
         let rows: Vec<u32> = (0..self.chunk).map(|i| filled(i).1).collect();
         let key = [(seed >> 32) as u32, seed as u32];
-        let condition = Condition { labels: Some(HostArray::from_slice([self.chunk], &labels).or_report()?) };
+        let labels = HostArray::from_slice([self.chunk], &labels).or_report()?;
+        let mut condition = self.null_condition.clone();
+        condition.labels = condition.labels.map(|_| labels);
         let rows = HostArray::from_slice([self.chunk], &rows).or_report()?;
         let key = HostArray::from_slice([2], &key).or_report()?;
         let (condition, rows, key) = to_device(&(condition, rows, key), &self.device).or_report()?;

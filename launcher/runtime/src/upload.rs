@@ -23,7 +23,7 @@ pub struct Uploader {
 impl Uploader {
     /// For batches of these types, of `global_batch` samples in all, of data with that many classes.
     pub fn new(spec: Batch<TensorType>, global_batch: usize, classes: usize) -> Self {
-        let null_condition = null_condition(classes);
+        let null_condition = spec.null_condition.null(classes);
         Uploader { spec, null_condition, global_batch }
     }
 
@@ -60,12 +60,6 @@ impl Uploader {
     }
 }
 
-/// The value of "no condition" of data with that many classes: the label that follows them.
-pub fn null_condition(classes: usize) -> Condition<HostArray> {
-    let label = HostArray::from_slice([1], &[classes as i32]).expect("one label");
-    Condition { labels: Some(label) }
-}
-
 /// Arrays of one type along a new first dim.
 fn stack(arrays: &[&HostArray]) -> Result<HostArray, ArrayError> {
     let ty = arrays[0].ty();
@@ -94,8 +88,8 @@ mod tests {
         let field = |dtype, shape: &[usize]| TensorType::new(dtype, shape.to_vec());
         let spec = Batch {
             images: field(DType::F32, &[2, 4, 1, 1, 2]),
-            condition: Condition { labels: Some(field(DType::I32, &[2, 4])) },
-            null_condition: Condition { labels: Some(field(DType::I32, &[1])) },
+            condition: Condition::of_labels(field(DType::I32, &[2, 4])),
+            null_condition: Condition::of_labels(field(DType::I32, &[1])),
             rows: field(DType::U32, &[2, 4]),
         };
         let batch = Uploader::new(spec.clone(), 8, 2).batch(&[&batches[0][0], &batches[1][0]], 5).unwrap();

@@ -15,7 +15,7 @@ mod train;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use twinflow_methods::{flow::SampleConfig, flow_matching::FlowConfig, twinflow::TwinFlowConfig};
+use twinflow_methods::{MethodsConfig, flow::SampleConfig, flow_matching::FlowConfig, twinflow::TwinFlowConfig};
 use twinflow_models::denoisers::ModelConfig;
 use twinflow_nn::ConfigError;
 use twinflow_runtime::DeviceConfig;
@@ -96,6 +96,11 @@ impl Config {
     /// The whole config as TOML, defaults included.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("every setting has a TOML form")
+    }
+
+    /// The sections of the methods.
+    fn methods(&self) -> MethodsConfig {
+        MethodsConfig { flow: self.flow.clone(), twinflow: self.twinflow.clone() }
     }
 
     /// A refusal by the crate that owns the setting, shown where the setting is written.

@@ -5,7 +5,6 @@ use std::{ops::Deref, path::Path};
 use twinflow_array::DType;
 use twinflow_compiler::stablehlo::Products;
 use twinflow_data::Source;
-use twinflow_methods::MethodsConfig;
 use twinflow_models::denoisers::DataSpec;
 use twinflow_runtime::model::Model;
 use twinflow_training::{Precision, StepConfig, Trainer};
@@ -75,7 +74,7 @@ impl ResolvedConfig {
         let train = &self.train;
         let config = StepConfig {
             model: self.model.clone(),
-            methods: MethodsConfig { flow: self.flow.clone(), twinflow: self.twinflow.clone() },
+            methods: self.methods(),
             optimizer: self.optimizer.clone(),
             freeze: train.freeze.clone(),
             steps: train.steps,

@@ -32,7 +32,7 @@ impl Denoiser for GoldenNetwork {
 
 /// The vector stands where networks of this program have labels.
 pub fn condition<L>(vector: L) -> Condition<L> {
-    Condition { labels: Some(vector) }
+    Condition::of_labels(vector)
 }
 
 fn layers<L: Clone>(leaf: L) -> TwoLayers<L> {

@@ -42,7 +42,7 @@ fn velocity<'t>(
     (x, t, r): (Tensor<'t>, Tensor<'t>, Tensor<'t>),
     labels: Tensor<'t>,
 ) -> Tensor<'t> {
-    let condition = Condition { labels: Some(labels) };
+    let condition = Condition::of_labels(labels);
     network.velocity(params, &DenoiserInput { x, t, r, condition })
 }
 

@@ -28,7 +28,7 @@ fn end_of_path(field: &Field, config: &SampleConfig) -> f64 {
     let noise = HostArray::zeros(TensorType::f32([config.nfe, 1, 1]));
     let params = Params::from_tree(HostArray::zeros(TensorType::f32([1])));
     let outputs = crate::support::run(&(params, z, noise), |_, (params, z, noise)| {
-        vec![sample(field, config, &params, z, &Condition { labels: None }, Noise::Given(noise)).last]
+        vec![sample(field, config, &params, z, &Condition::default(), Noise::Given(noise)).last]
     });
     outputs[0].sum()
 }
@@ -66,7 +66,7 @@ fn fresh_noise_depends_on_the_sample_number_alone() {
     let outputs = crate::support::run(&(params, vec![z, rows, key]), |_, (params, inputs)| {
         let (z, noise) = (inputs[0], Noise::Drawn { key: Key::from_tensor(inputs[2]), rows: inputs[1] });
         assert_eq!(inputs[1].dtype(), DType::U32);
-        vec![sample(&Field { average: false }, &config, &params, z, &Condition { labels: None }, noise).last]
+        vec![sample(&Field { average: false }, &config, &params, z, &Condition::default(), noise).last]
     });
     let values = outputs[0].as_slice().unwrap().to_vec();
     assert_eq!(values[0], values[2]);

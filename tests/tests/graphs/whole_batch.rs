@@ -165,7 +165,7 @@ fn terms_and_gradient_are_those_of_the_formulas() {
     let outputs = crate::support::run(&inputs, |_, inputs| {
         let loss = TwinFlowLoss { denoiser: &SixWeights, config: &config(), parts };
         let ((loss, terms), gradient) = value_and_grad(&inputs.params, |params: Params<Tensor<'_>>| {
-            let condition = |number| Condition { labels: Some(number) };
+            let condition = |number| Condition::of_labels(number);
             let conditions = (&condition(inputs.condition), &condition(inputs.condition.zeros_like()));
             let teacher = Teacher::Average(&inputs.teacher);
             let terms = loss.of_whole_batch(&params, teacher, inputs.samples, conditions, &inputs.draws);

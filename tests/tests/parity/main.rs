@@ -54,7 +54,7 @@ fn velocity(network: &dyn Denoiser, params: &Params<HostArray>, [x, t, r, labels
     let inputs = (params.clone(), vec![x.clone(), t.clone(), r.clone(), labels.clone()]);
     let (program, ()) = trace(|trace| {
         let (params, x) = map(&inputs, |place, array| trace.input(place.path(), array.ty().clone()));
-        let condition = Condition { labels: Some(x[3]) };
+        let condition = Condition::of_labels(x[3]);
         let input = DenoiserInput { x: x[0], t: x[1], r: x[2], condition };
         trace.outputs("", &network.velocity(&params, &input));
     })

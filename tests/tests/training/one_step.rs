@@ -92,7 +92,7 @@ fn sampler(trainer: &Trainer) -> Sampler {
         TensorType::new(DType::U32, [2]),
     ];
     let traced = jit("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
-        let condition = Condition { labels: Some(inputs[0]) };
+        let condition = Condition::of_labels(inputs[0]);
         let random = (Key::from_tensor(inputs[2]), inputs[1]);
         draw_samples(trainer.denoiser(), &SampleConfig::default(), &params, &[1, 1, 2].into(), &condition, random)
     });

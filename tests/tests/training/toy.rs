@@ -1,14 +1,13 @@
 //! Four points in the plane, to be learnt without classes.
 
-use twinflow_array::{DType, HostArray};
+use twinflow_array::HostArray;
 use twinflow_methods::{
-    MethodsConfig,
     flow_matching::FlowConfig,
     twinflow::{TeacherKind, TwinFlowConfig},
 };
 use twinflow_models::denoisers::{DataSpec, MlpConfig, ModelConfig};
 use twinflow_tests::trainers;
-use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
+use twinflow_training::{Batch, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The coordinates of the four points, up to sign.
 const COORDINATE: f64 = 0.7;
@@ -18,24 +17,17 @@ pub const FLOW_STEPS: u64 = 400;
 
 /// A small model of the points.
 pub fn config() -> StepConfig {
-    StepConfig {
-        model: ModelConfig::Mlp(MlpConfig { width: 64, depth: 2, ..Default::default() }),
-        methods: MethodsConfig {
-            flow: FlowConfig { steps: FLOW_STEPS, ..Default::default() },
-            twinflow: TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() },
-        },
+    let model = ModelConfig::Mlp(MlpConfig { width: 64, depth: 2, ..Default::default() });
+    let mut config = StepConfig {
         optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 50, ..Default::default() },
-        freeze: Vec::new(),
         steps: 900,
-        batch_size: 64,
-        micro_batches: 1,
-        precision: Precision::F32,
         ema_decay: 0.98,
-        processes: 1,
-        devices: 1,
         data: DataSpec { sample: [1, 1, 2], classes: 1 },
-        image_dtype: DType::F32,
-    }
+        ..trainers::dit_step(model, [1, 1, 2], 64)
+    };
+    config.methods.flow = FlowConfig { steps: FLOW_STEPS, ..Default::default() };
+    config.methods.twinflow = TwinFlowConfig { guidance: 0.0, teacher_warmup: false, ..Default::default() };
+    config
 }
 
 /// TwinFlow on the model's own points, taught by the frozen model of the first phase.

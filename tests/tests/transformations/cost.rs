@@ -124,7 +124,7 @@ fn a_dits_samples_cost_a_network_call_each() {
         let inputs = vec![numbers(DType::I32), numbers(DType::U32), TensorType::new(DType::U32, [2])];
         let config = SampleConfig { nfe, ..SampleConfig::default() };
         let traced = jit::<_, _, TensorType>("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
-            let condition = Condition { labels: Some(inputs[0]) };
+            let condition = Condition::of_labels(inputs[0]);
             let random = (Key::from_tensor(inputs[2]), inputs[1]);
             draw_samples(trainer.denoiser(), &config, &params, &SAMPLE.into(), &condition, random)
         });

@@ -41,7 +41,9 @@ impl TwinFlow {
         match self.config.guidance_against {
             GuidanceAgainst::NullClass => inputs.null_condition.clone(),
             GuidanceAgainst::RandomClass => {
-                Condition { labels: Some(random_classes(self.classes, inputs.key, inputs.rows)) }
+                let mut against = inputs.null_condition.clone();
+                against.labels = against.labels.map(|_| random_classes(self.classes, inputs.key, inputs.rows));
+                against
             }
         }
     }
