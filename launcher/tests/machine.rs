@@ -39,6 +39,8 @@ fn doctor_runs_each_program_of_a_config_once() {
     for program in ["flow-step", "begin-twinflow", "twinflow-step", "sample"] {
         assert!(doctor.out.contains(&format!("ok       trial        {program} ran once")), "{}", doctor.out);
     }
+    let flow_alone = place.run("doctor --config tiny.toml").ok();
+    assert!(!flow_alone.out.contains("twinflow-step"), "a phase that the run never reaches: {}", flow_alone.out);
     assert!(!place.path("runs").exists() && !place.path("r").exists(), "a check made a run folder");
     let refused = place.run("doctor --config tiny.toml --set train.batch_size=3");
     assert!(refused.out.contains("PROBLEM  settings     train.batch_size = 3 is too small"), "{}", refused.out);

@@ -66,12 +66,13 @@ impl ProgramKind {
         all
     }
 
-    /// Whether a run of so many processes runs it.
-    pub fn is_run_by(self, processes: usize) -> bool {
+    /// Whether a run of so many processes runs it, by the last phase that its steps reach.
+    pub fn is_run_by(self, processes: usize, last_phase: usize) -> bool {
         match self {
-            ProgramKind::Step(_) => processes == 1,
-            ProgramKind::Gradients(_) | ProgramKind::Update(_) => processes > 1,
-            ProgramKind::Begin(_) | ProgramKind::Sample => true,
+            ProgramKind::Step(phase) => processes == 1 && phase <= last_phase,
+            ProgramKind::Gradients(phase) | ProgramKind::Update(phase) => processes > 1 && phase <= last_phase,
+            ProgramKind::Begin(phase) => phase <= last_phase,
+            ProgramKind::Sample => true,
         }
     }
 

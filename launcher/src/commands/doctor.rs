@@ -196,7 +196,7 @@ fn trials(report: &mut Report, config: Config, devices: &Devices, ranks: usize) 
         Ok(programs) => programs,
         Err(error) => return report.problem("settings", &error.to_string(), ""),
     };
-    for (name, kind) in programs.all().into_iter().filter(|(_, kind)| kind.is_run_by(ranks)) {
+    for (name, kind) in programs.of_a_run(ranks) {
         match try_program(&programs, kind, devices) {
             Ok(()) => report.ok("trial", &format!("{name} ran once, on zeros")),
             Err(error) => report.problem("trial", &format!("{name} cannot run here: {error}"), ""),

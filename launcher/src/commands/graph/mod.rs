@@ -46,8 +46,14 @@ impl Programs {
     }
 
     /// All programs, in the order in which a run uses them.
-    pub fn all(&self) -> Vec<(String, ProgramKind)> {
+    fn all(&self) -> Vec<(String, ProgramKind)> {
         ProgramKind::all(&self.trainer)
+    }
+
+    /// Those that a run of so many processes comes to.
+    pub fn of_a_run(&self, processes: usize) -> Vec<(String, ProgramKind)> {
+        let last_phase = self.trainer.phase_at(self.config.train.steps.saturating_sub(1));
+        self.all().into_iter().filter(|(_, kind)| kind.is_run_by(processes, last_phase)).collect()
     }
 
     /// The program of a name; all of them without one.
