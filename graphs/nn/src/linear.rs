@@ -1,6 +1,6 @@
 //! Fully connected layer.
 
-use twinflow_array::{Leaf, Tree};
+use twinflow_array::Tree;
 use twinflow_compiler::Tensor;
 
 use crate::Init;
@@ -41,12 +41,5 @@ impl<'t> Linear<Tensor<'t>> {
             Some(bias) => y + bias,
             None => y,
         }
-    }
-}
-
-impl<L: Leaf> Linear<L> {
-    /// The same layer without a bias.
-    pub fn without_bias(self) -> Self {
-        Linear { bias: None, ..self }
     }
 }

@@ -37,8 +37,14 @@ impl<L: Leaf> Params<L> {
     where
         L: Clone,
     {
-        let pairs = |tree: &Self| tree.places.to_vec().into_iter().zip(tree.leaves.clone());
-        Params::from_pairs(trees.iter().flat_map(pairs))
+        Params::from_pairs(trees.iter().flat_map(Self::pairs))
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (Place, L)>
+    where
+        L: Clone,
+    {
+        self.places.iter().cloned().zip(self.leaves.iter().cloned())
     }
 
     /// A typed tree of the structure of `like`, which must be what these parameters were made from.
@@ -88,8 +94,7 @@ impl<L: Leaf> Params<L> {
     where
         L: Clone,
     {
-        let pairs = |side: &Self| side.places.to_vec().into_iter().zip(side.leaves.clone());
-        let (mut held, mut others) = (pairs(held), pairs(others));
+        let (mut held, mut others) = (held.pairs(), others.pairs());
         let next = mask.iter().map(|is_held| if *is_held { held.next() } else { others.next() });
         Params::from_pairs(next.map(|pair| pair.expect("a mask of other parameters")))
     }
