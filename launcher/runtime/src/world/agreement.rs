@@ -8,14 +8,14 @@ use crate::console::say;
 /// This rank is fine, but another is not; that one says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("rank {rank} failed")]
-pub struct Elsewhere {
+struct Elsewhere {
     /// The lowest rank that failed.
-    pub rank: usize,
+    rank: usize,
 }
 
 impl World {
     /// Gives the result if every rank has one; otherwise an error on every rank: its own on the lowest rank that
-    /// failed, [`Elsewhere`] on the others. All ranks must call this at the same point.
+    /// failed, "rank N failed" on the others. All ranks must call this at the same point.
     ///
     /// # Errors
     /// As said.
@@ -37,7 +37,7 @@ impl World {
     /// Does something on rank 0 only; every rank fails if it fails.
     ///
     /// # Errors
-    /// The error on rank 0, [`Elsewhere`] on the others.
+    /// The error on rank 0, "rank 0 failed" on the others.
     pub fn on_root<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         self.agree(if self.is_root() { f().map(Some) } else { Ok(None) })
     }
