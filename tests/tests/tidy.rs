@@ -155,10 +155,9 @@ fn expand(text: &str) -> Vec<Vec<String>> {
             '{' if name.is_empty() => stack.push(path.clone()),
             c if c.is_whitespace() && !stack.is_empty() => {}
             ',' | '}' if !stack.is_empty() => {
-                // Nothing stands between the end of inner braces and the next comma.
-                if !name.is_empty() {
-                    paths.push(path.iter().cloned().chain([std::mem::take(&mut name)]).collect());
-                }
+                paths.push(
+                    path.iter().cloned().chain(Some(std::mem::take(&mut name)).filter(|n| !n.is_empty())).collect(),
+                );
                 if character == '}' {
                     stack.pop();
                 }
