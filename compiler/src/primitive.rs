@@ -70,15 +70,19 @@ pub trait Op: Registered + Any + Debug + Send + Sync {
     /// As in listings and errors.
     fn name(&self) -> &'static str;
 
-    /// As in listings; empty if there are none.
-    fn attributes(&self) -> String;
+    /// As in listings.
+    fn attributes(&self) -> String {
+        String::new()
+    }
 
     /// What passes and derivatives may do with it.
     fn properties(&self) -> Properties;
 
     /// Whether the other one gives the same results for the same operands, so that one of them will do. Never for what
     /// is written twice on purpose: barriers, and what runs programs.
-    fn equals(&self, other: &dyn Op) -> bool;
+    fn equals(&self, _other: &dyn Op) -> bool {
+        false
+    }
 
     /// The types of the results.
     ///
@@ -121,14 +125,20 @@ pub trait Bodies {
     fn with_programs(&self, programs: Vec<Program>) -> Arc<dyn Op>;
 
     /// How often each runs; `None` if only the run decides.
-    fn steps(&self) -> Option<u64>;
+    fn steps(&self) -> Option<u64> {
+        None
+    }
 
     /// The same operation with what its reverse rule needs as more results, and those results' types, if derivatives
     /// are taken for the operands `asked`; `None` if the rule needs no more than there is.
-    fn saving_residuals(&self, asked: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)>;
+    fn saving_residuals(&self, _asked: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
+        None
+    }
 
     /// The same operation without what serves none of the results that are `read`; `None` if it cannot do without.
-    fn prune(&self, read: &[bool]) -> Option<Pruned>;
+    fn prune(&self, _read: &[bool]) -> Option<Pruned> {
+        None
+    }
 }
 
 /// An operation without its dead parts, and which operands and results it keeps.
@@ -267,4 +277,19 @@ impl Require for TensorType {
 
 fn kind(expected: &'static str, found: &TensorType) -> TypeError {
     TypeError::Kind { expected, found: found.clone() }
+}
+
+/// Nothing, if a program with such inputs accepts the operands.
+pub(crate) fn require_inputs(operands: &[TensorType], inputs: &[TensorType]) -> Result<(), TypeError> {
+    if inputs.len() != operands.len() {
+        return Err(TypeError::Arity { expected: inputs.len(), found: operands.len() });
+    }
+    operands.iter().zip(inputs).try_for_each(|(operand, input)| operand.require_same(input).map(|_| ()))
+}
+
+/// Nothing, if a loop's body gives back each carry with the type that it had.
+pub(crate) fn require_carries(before: &[TensorType], after: &[TensorType]) -> Result<(), TypeError> {
+    before.iter().zip(after).try_for_each(|(before, after)| {
+        before.require(before == after, || format!("a carry comes back from the loop's body as {after}"))
+    })
 }

@@ -5,15 +5,7 @@ use std::sync::Arc;
 use ndarray::ArrayD;
 use twinflow_array::TensorType;
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::Op,
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y = x` for all operands at once: every result waits for every operand.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,16 +25,8 @@ impl Op for OptimizationBarrier {
         "optimization_barrier"
     }
 
-    fn attributes(&self) -> String {
-        String::new()
-    }
-
     fn properties(&self) -> Properties {
         Properties::SAVE
-    }
-
-    fn equals(&self, _: &dyn Op) -> bool {
-        false
     }
 
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {

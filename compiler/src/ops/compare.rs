@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require, add_some},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// The relations of [`Compare`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,15 +3,7 @@
 use ndarray::ArrayD;
 use twinflow_array::{DType, HostArray, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::Primitive,
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y = value`.
 #[derive(Clone, Debug, PartialEq)]

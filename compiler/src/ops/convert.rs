@@ -3,15 +3,8 @@
 use ndarray::ArrayD;
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::Primitive,
-    properties::{Fold, Properties},
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
+use crate::properties::Fold;
 
 /// `y = x` in another element type; between floats the cotangent is converted back.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,15 +3,8 @@
 use ndarray::{ArrayD, Dimension, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require, add_some},
-    properties::Properties,
-    stablehlo::{Block, Value, signature},
-    trace::Tensor,
-};
+use super::prelude::*;
+use crate::stablehlo::signature;
 
 /// How the kernel moves over the input; one entry per spatial dim.
 #[derive(Clone, Debug, PartialEq, Eq)]

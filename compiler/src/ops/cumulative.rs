@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, Axis};
 use twinflow_array::TensorType;
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y[i] = sum of x[j] along dim, j <= i` (`j >= i` if reverse). The adjoint runs the other way.
 #[derive(Clone, Debug, PartialEq)]

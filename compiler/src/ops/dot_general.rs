@@ -3,15 +3,7 @@
 use ndarray::{Array3, ArrayD, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require, add_some},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// Which dims of the operands pair up. The result's dims are: batch, the left's free dims, the right's free dims.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

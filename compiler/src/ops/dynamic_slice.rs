@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Op, Require, same},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// Checks that there is one scalar i32 or u32 start for each dim of `x`, all of one element type.
 fn require_starts(x: &TensorType, starts: &[TensorType]) -> Result<(), TypeError> {
@@ -122,10 +114,6 @@ pub struct DynamicUpdateSlice;
 impl Op for DynamicUpdateSlice {
     fn name(&self) -> &'static str {
         "dynamic_update_slice"
-    }
-
-    fn attributes(&self) -> String {
-        String::new()
     }
 
     fn properties(&self) -> Properties {

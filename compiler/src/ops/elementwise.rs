@@ -3,15 +3,8 @@
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require, add_some},
-    properties::{Fold, Properties},
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
+use crate::properties::Fold;
 
 const SAVE: Properties = Properties::SAVE;
 const CHEAP: Properties = Properties::CHEAP;

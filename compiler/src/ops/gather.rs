@@ -3,15 +3,8 @@
 use ndarray::{ArrayD, Dimension, IxDyn};
 use twinflow_array::{DType, HostArray, Shape, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::Properties,
-    stablehlo::{Block, Value, signature},
-    trace::Tensor,
-};
+use super::prelude::*;
+use crate::stablehlo::signature;
 
 /// Which elements of a tensor the indices name. Indices out of range mean the nearest one in range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

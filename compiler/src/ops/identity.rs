@@ -3,15 +3,7 @@
 use ndarray::ArrayD;
 use twinflow_array::TensorType;
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::Primitive,
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y = x` under a new name: marks a variable that derivatives are taken for.
 #[derive(Clone, Debug, PartialEq)]

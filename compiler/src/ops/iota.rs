@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, IxDyn};
 use twinflow_array::{DType, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y[.., i, ..] = i`, i the index along `dim`.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 fn require_bits(ty: &TensorType) -> Result<TensorType, TypeError> {
     if ty.dtype.is_float() {

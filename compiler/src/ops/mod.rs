@@ -14,6 +14,7 @@ pub(crate) mod gather;
 pub(crate) mod identity;
 pub(crate) mod iota;
 pub(crate) mod logic;
+mod prelude;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod remat;

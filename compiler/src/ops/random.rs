@@ -5,15 +5,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, Zip};
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Op, Require, same},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// Threefry-2x32 with 20 rounds (Salmon et al., Parallel random numbers: as easy as 1, 2, 3; SC 2011): a bijection of
 /// pairs of 32-bit words for each key. Operands: key 0, key 1, counter 0, counter 1, all u32 of one shape; two results.
@@ -142,10 +134,6 @@ fn threefry_flops() -> usize {
 impl Op for Threefry2x32 {
     fn name(&self) -> &'static str {
         "threefry2x32"
-    }
-
-    fn attributes(&self) -> String {
-        String::new()
     }
 
     fn properties(&self) -> Properties {

@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, Axis};
 use twinflow_array::{Shape, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// The type without `dims`.
 fn reduced(x: &TensorType, dims: &[usize]) -> Result<TensorType, TypeError> {

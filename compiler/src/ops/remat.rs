@@ -5,17 +5,13 @@ use std::sync::Arc;
 use ndarray::ArrayD;
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
+use super::prelude::*;
 use crate::{
     autodiff::{backward, pushforward},
-    cost::Cost,
-    error::TypeError,
     interpreter::interpret,
-    primitive::{Bodies, Op, Pruned, Require},
-    program::Program,
-    properties::Properties,
-    stablehlo::{Block, Value, lower_body},
-    trace::{Tensor, trace},
+    primitive::{Bodies, require_inputs},
+    stablehlo::lower_body,
+    trace::trace,
 };
 
 /// `y = body(x)`, of which the reverse rule keeps the operands only and runs the body again.
@@ -37,14 +33,6 @@ impl Bodies for Remat {
     fn steps(&self) -> Option<u64> {
         Some(1)
     }
-
-    fn saving_residuals(&self, _: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
-        None
-    }
-
-    fn prune(&self, _: &[bool]) -> Option<Pruned> {
-        None
-    }
 }
 
 impl Op for Remat {
@@ -52,24 +40,12 @@ impl Op for Remat {
         "remat"
     }
 
-    fn attributes(&self) -> String {
-        String::new()
-    }
-
     fn properties(&self) -> Properties {
         Properties::SAVE
     }
 
-    fn equals(&self, _: &dyn Op) -> bool {
-        false
-    }
-
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
-        let inputs = self.body.input_types();
-        if inputs.len() != operands.len() {
-            return Err(TypeError::Arity { expected: inputs.len(), found: operands.len() });
-        }
-        operands.iter().zip(&inputs).try_for_each(|(operand, input)| operand.require_same(input).map(|_| ()))?;
+        require_inputs(operands, &self.body.input_types())?;
         Ok(self.body.output_types())
     }
 

@@ -3,15 +3,8 @@
 use ndarray::{ArrayD, IxDyn};
 use twinflow_array::{Shape, TensorType};
 
-use super::Sample;
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Primitive, Require},
-    properties::{Fold, Properties},
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
+use crate::properties::Fold;
 
 /// `y[i] = x[i[dims]]`: operand dim k becomes result dim `dims[k]`; size 1 repeats. The adjoint sums.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,15 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 use twinflow_array::{Shape, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Op, Primitive, Require, same},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y[i] = x[starts + i * strides]` up to, not including, `limits`. The adjoint puts zeros around and between.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,15 +3,7 @@
 use ndarray::{ArrayD, Axis};
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
-use crate::{
-    cost::Cost,
-    error::TypeError,
-    primitive::{Op, Require, same},
-    properties::Properties,
-    stablehlo::{Block, Value},
-    trace::Tensor,
-};
+use super::prelude::*;
 
 /// `y = x sorted along dim`, and the permutation p (i32) with `y[k] = x[p[k]]`. Equal elements keep their order.
 ///

@@ -5,16 +5,13 @@ use std::{panic::Location, sync::Arc};
 use ndarray::ArrayD;
 use twinflow_array::{DType, TensorType};
 
-use super::{Sample, sample};
+use super::prelude::*;
 use crate::{
-    cost::Cost,
-    error::{TraceErrorKind, TypeError},
+    error::TraceErrorKind,
     interpreter::interpret,
-    primitive::{Bodies, Op, Pruned, Require},
-    program::Program,
-    properties::Properties,
-    stablehlo::{Block, Value, lower_body},
-    trace::{Tensor, trace},
+    primitive::{Bodies, require_carries, require_inputs},
+    stablehlo::lower_body,
+    trace::trace,
 };
 
 /// `while condition(carry, constants) { carry = body(carry, constants) }`; both programs take all operands.
@@ -39,18 +36,6 @@ impl Bodies for While {
         let [condition, body] = <[_; 2]>::try_from(programs).expect("two programs for two").map(Arc::new);
         Arc::new(While { condition, body })
     }
-
-    fn steps(&self) -> Option<u64> {
-        None
-    }
-
-    fn saving_residuals(&self, _: &[bool]) -> Option<(Arc<dyn Op>, Vec<TensorType>)> {
-        None
-    }
-
-    fn prune(&self, _: &[bool]) -> Option<Pruned> {
-        None
-    }
 }
 
 impl Op for While {
@@ -66,20 +51,11 @@ impl Op for While {
         Properties::SAVE
     }
 
-    fn equals(&self, _: &dyn Op) -> bool {
-        false
-    }
-
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
         let inputs = self.body.input_types();
-        if inputs.len() != operands.len() {
-            return Err(TypeError::Arity { expected: inputs.len(), found: operands.len() });
-        }
-        operands.iter().zip(&inputs).try_for_each(|(operand, input)| operand.require_same(input).map(|_| ()))?;
+        require_inputs(operands, &inputs)?;
         let outputs = self.body.output_types();
-        for (before, after) in inputs.iter().zip(&outputs) {
-            before.require(before == after, || format!("a carry comes back from the loop's body as {after}"))?;
-        }
+        require_carries(&inputs, &outputs)?;
         let condition = self.condition.output_types();
         let truth = TensorType::scalar(DType::Bool);
         condition[0].require(condition == [truth], || "the loop's condition is not one bool scalar".to_owned())?;

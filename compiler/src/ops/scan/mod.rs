@@ -11,16 +11,12 @@ use ndarray::{ArrayD, Axis};
 use twinflow_array::{DType, Shape, TensorType};
 
 use self::reverse_rule::ReverseRule;
-use super::{Sample, sample};
+use super::prelude::*;
 use crate::{
-    cost::Cost,
-    error::TypeError,
     interpreter::interpret,
-    primitive::{Bodies, Op, Pruned, Require},
-    program::Program,
-    properties::Properties,
-    stablehlo::{Block, Value, lower_body},
-    trace::{Tensor, Trace, trace},
+    primitive::{Bodies, Pruned, require_carries, require_inputs},
+    stablehlo::lower_body,
+    trace::{Trace, trace},
 };
 
 /// `carry, y[i] = body(carry, x[i], constants)` for i = 0 .. length.
@@ -160,26 +156,16 @@ impl Op for Scan {
         Properties::SAVE
     }
 
-    fn equals(&self, _: &dyn Op) -> bool {
-        false
-    }
-
     fn infer(&self, operands: &[TensorType]) -> Result<Vec<TensorType>, TypeError> {
         let inputs = self.body.input_types();
-        if inputs.len() != operands.len() {
-            return Err(TypeError::Arity { expected: inputs.len(), found: operands.len() });
+        let mut expected = inputs.clone();
+        for x in expected.iter_mut().skip(self.carries).take(self.xs) {
+            *x = stacked(x, self.length);
         }
-        for (i, (operand, input)) in operands.iter().zip(&inputs).enumerate() {
-            let is_stacked = (self.carries..self.carries + self.xs).contains(&i);
-            let expected = if is_stacked { stacked(input, self.length) } else { input.clone() };
-            operand.require_same(&expected)?;
-        }
+        require_inputs(operands, &expected)?;
         let outputs = self.body.output_types();
         let (carries, ys) = outputs.split_at(self.carries);
-        for (before, after) in inputs.iter().zip(carries) {
-            let rule = || format!("a carry comes back from the loop's body as {after}");
-            before.require(before == after, rule)?;
-        }
+        require_carries(&inputs, carries)?;
         Ok(carries.iter().cloned().chain(ys.iter().map(|y| stacked(y, self.length))).collect())
     }
 
