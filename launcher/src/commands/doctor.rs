@@ -86,7 +86,7 @@ pub fn doctor(args: &DoctorArgs) -> Result<()> {
 fn machine(report: &Report, ranks: usize) {
     let cores = available_parallelism().map_or(0, usize::from);
     report.ok("program", &format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")));
-    report.ok("machine", &format!("{}: {cores} cores for this process, {}", host(), memory()));
+    report.ok("machine", &format!("{}: {}, cores for this process: {cores}", host(), memory()));
     match locked_memory_limit() {
         Some(limit) if limit != "unlimited" && devices::has_gpu() => {
             report.line("note   ", "memory lock", &format!("at most {limit} bytes may be locked"));

@@ -41,14 +41,14 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let step = checkpoint.metadata().step;
     match format {
         SampleFormat::Png => {
-            picture(&samples, &format!("step {step}, {} calls", config.sample.nfe))?.write(&args.out)?;
+            picture(&samples, &format!("step {step}, NFE {}", config.sample.nfe))?.write(&args.out)?;
         }
         SampleFormat::Hdf5 => {
             let SampleConfig { nfe, style, .. } = config.sample;
             let (weights, seed) = (args.weights.prefix(), args.seed);
             let style = format!("{style:?}").to_lowercase();
             let from = checkpoint.path().display();
-            let made_by = format!("{from}: step {step}, weights {weights}, {nfe} calls, style {style}, seed {seed}");
+            let made_by = format!("{from}: step {step}, weights {weights}, NFE {nfe}, style {style}, seed {seed}");
             write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;
         }
     }

@@ -22,7 +22,7 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
     let distance = |x: (&[f32], &[i32])| energy_distance_by_class(x, (&real.0, &real.1), data.classes);
     let measure = |nfe: &u32| -> Result<Measured<PointScores>> {
         let (drawn, sample) = subject.draw(*nfe as usize, args)?;
-        print_line(format_args!("{nfe} network calls: {} points drawn", drawn.labels.len()))?;
+        print_line(format_args!("NFE {nfe}: {} points drawn", drawn.labels.len()))?;
         let scores = PointScores { energy_distance: distance((&drawn.values, &drawn.labels)) };
         Ok(Measured { nfe: *nfe as usize, sample, scores })
     };
