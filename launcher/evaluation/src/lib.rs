@@ -6,7 +6,6 @@ mod classifier;
 mod classifier_file;
 mod diversity;
 mod energy;
-mod factors;
 mod frechet;
 mod report;
 

@@ -164,16 +164,16 @@ impl Measure {
         };
         let indices: Vec<u64> = (0..self.classes as i32).flat_map(of_class).collect();
         let (images, labels) = read(train, &indices)?;
-        Ok(self.scores(&self.classifier.examine(&images, &labels)?))
+        self.scores(&self.classifier.examine(&images, &labels)?)
     }
 
-    fn scores(&self, found: &Examined) -> Scores {
+    fn scores(&self, found: &Examined) -> Result<Scores> {
         let (samples, test) = (found.features.view(), self.test.features.view());
-        Scores {
+        Ok(Scores {
             class_accuracy: found.accuracy,
-            frechet_distance: frechet_distance(&Gaussian::of(samples), &self.gaussian),
+            frechet_distance: frechet_distance(&Gaussian::of(samples), &self.gaussian)?,
             diversity: diversity((samples, &found.labels), (test, &self.test.labels), self.classes),
-        }
+        })
     }
 }
 
