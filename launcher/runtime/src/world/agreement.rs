@@ -15,7 +15,7 @@ pub struct Elsewhere {
 
 impl World {
     /// Gives the result if every rank has one; otherwise an error on every rank: its own on the lowest rank that
-    /// failed, [`Elsewhere`] on the others. All ranks must call this at the same point.
+    /// failed, `Elsewhere` on the others. All ranks must call this at the same point.
     ///
     /// # Errors
     /// As said.
@@ -37,7 +37,7 @@ impl World {
     /// Does something on rank 0 only; every rank fails if it fails.
     ///
     /// # Errors
-    /// The error on rank 0, [`Elsewhere`] on the others.
+    /// The error on rank 0, `Elsewhere` on the others.
     pub fn on_root<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         self.agree(if self.is_root() { f().map(Some) } else { Ok(None) })
     }
