@@ -89,3 +89,15 @@ impl<'t> Condition<Tensor<'t>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_condition_is_the_label_after_the_classes_for_every_row() {
+        let types = Condition::of_labels(TensorType::scalar(DType::I32)).with_leading(&[2, 3]);
+        let null = types.null(10).labels.unwrap();
+        assert_eq!(null, HostArray::from_slice([2, 3], &[10i32; 6]).unwrap());
+    }
+}

@@ -1,7 +1,7 @@
 //! From the loader's batches to those of the compiled step.
 
 use miette::{Result, miette};
-use twinflow_array::{ArrayError, HostArray, ParamPath, TensorType, paths, unflatten};
+use twinflow_array::{ArrayError, HostArray, ParamPath, TensorType, leaves, paths, unflatten};
 use twinflow_compiler::{
     pjrt::{Buffer, Device},
     to_device,
@@ -11,6 +11,8 @@ use twinflow_nn::Condition;
 use twinflow_training::Batch;
 
 use crate::console::OrReport;
+
+const UNFIT: &str = "change [model], or name another dataset by data.path";
 
 /// From the loader to the devices: each leaf of a batch is the dataset's field of its name.
 pub struct Uploader {
@@ -30,7 +32,7 @@ impl Uploader {
     /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device.
     ///
     /// # Errors
-    /// A field that the dataset lacks; the plugin's.
+    /// A field that the dataset lacks, or has in another type; the plugin's.
     pub fn upload(&self, batches: &data::StepBatches, step: u64, devices: &[Device]) -> Result<Vec<Batch<Buffer>>> {
         let of_device = |(place, device): (usize, &Device)| {
             let micro_batches: Vec<&data::Batch> = batches.iter().map(|micro_batch| &micro_batch[place]).collect();
@@ -40,19 +42,28 @@ impl Uploader {
     }
 
     fn batch(&self, micro_batches: &[&data::Batch], step: u64) -> Result<Batch<HostArray>> {
-        let field = |path: &ParamPath| {
+        let field = |(path, ty): (&ParamPath, &TensorType)| {
             let fields = micro_batches.iter().map(|batch| batch.fields.get(path.as_str()));
             let fields = fields.collect::<Option<Vec<_>>>();
-            let missing = || miette!("the model reads a field '{path}' that the dataset does not have");
-            stack(&fields.ok_or_else(missing)?).or_report()
+            let missing = || miette!(help = UNFIT, "the model reads a field '{path}' that the dataset does not have");
+            let stacked = stack(&fields.ok_or_else(missing)?).or_report()?;
+            match stacked.ty() {
+                found if found == ty => Ok(stacked),
+                found => {
+                    let message =
+                        format!("the dataset's field '{path}' makes batches of {found}, the model reads {ty}");
+                    Err(miette!(help = UNFIT, "{message}"))
+                }
+            }
         };
         let mut rows = stack(&micro_batches.iter().map(|batch| &batch.sample_index).collect::<Vec<_>>()).or_report()?;
         // The loader counts all samples since step 0, the step those of its own batch.
         let first = (step as u32).wrapping_mul(self.global_batch as u32);
         rows.as_mut_slice::<u32>().or_report()?.iter_mut().for_each(|row| *row = row.wrapping_sub(first));
-        let condition = paths(&self.spec.condition).iter().map(field).collect::<Result<Vec<_>>>()?;
+        let condition = paths(&self.spec.condition);
+        let condition = condition.iter().zip(leaves(&self.spec.condition)).map(field).collect::<Result<Vec<_>>>()?;
         Ok(Batch {
-            images: field(&"images".into())?,
+            images: field((&"images".into(), &self.spec.images))?,
             condition: unflatten(&self.spec.condition, condition),
             null_condition: self.null_condition.clone(),
             rows,
@@ -76,7 +87,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use twinflow_array::{DType, leaves};
+    use twinflow_array::DType;
     use twinflow_compiler::types_of;
     use twinflow_data::{BatchPlan, Loader, Toy2d, ToyKind};
 
@@ -96,5 +107,19 @@ mod tests {
         assert_eq!(leaves(&types_of(&batch)), leaves(&spec));
         assert_eq!(batch.rows.as_slice::<u32>().unwrap(), [0, 1, 4, 5, 2, 3, 6, 7]);
         assert_eq!(batch.null_condition.labels.unwrap().as_slice::<i32>().unwrap(), [2]);
+    }
+
+    #[test]
+    fn fields_that_are_not_what_the_model_reads_are_named() {
+        let loader = Loader::new(Arc::new(Toy2d::new(ToyKind::Moons, 0)), BatchPlan::new(&[4], 1, 1, 1).unwrap(), 0, 0);
+        let batches = loader.unwrap().batch_at(0).unwrap();
+        let spec = Batch {
+            images: TensorType::f32([1, 4, 1, 1, 2]),
+            condition: Condition::of_labels(TensorType::f32([1, 4])),
+            null_condition: Condition::default(),
+            rows: TensorType::new(DType::U32, [1, 4]),
+        };
+        let error = Uploader::new(spec, 4, 2).batch(&[&batches[0][0]], 0).unwrap_err().to_string();
+        assert_eq!(error, "the dataset's field 'labels' makes batches of i32[1, 4], the model reads f32[1, 4]");
     }
 }
