@@ -150,7 +150,7 @@ impl Measure {
         let began = Instant::now();
         let (drawn, config) = subject.draw(nfe, args)?;
         let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
-        let scores = self.scores(&self.classifier.examine(&images, &drawn.labels)?);
+        let scores = self.scores(&self.classifier.examine(&images, &drawn.labels)?)?;
         let (count, seconds) = (drawn.labels.len(), began.elapsed().as_secs_f64());
         print_line(format_args!("NFE {nfe}: {count} samples drawn and classified in {seconds:.1} s"))?;
         Ok(Measured { nfe, sample: config, scores })
