@@ -38,6 +38,8 @@ pub struct Engine<'a> {
     devices: Arc<Devices>,
     world: &'a World,
     programs: Option<(usize, Programs)>,
+    /// The phase that has begun.
+    phase: usize,
     /// The same on every device.
     states: Vec<State<Buffer>>,
 }
@@ -63,7 +65,7 @@ impl<'a> Engine<'a> {
     ) -> Result<Self> {
         let states = devices.all().iter().map(|device| to_device(state, device));
         let states = states.collect::<Result<Vec<_>, _>>().or_report()?;
-        Ok(Engine { trainer, devices, world, programs: None, states })
+        Ok(Engine { trainer, devices, world, programs: None, phase: state.phase.to_f64()[0] as usize, states })
     }
 
     /// The state, on the first device.
@@ -90,16 +92,20 @@ impl<'a> Engine<'a> {
         self.programs = Some((phase, programs));
     }
 
-    /// Begins a phase: what its method keeps starts anew.
+    /// Begins a phase, unless the state is in it already: what its method keeps starts anew.
     ///
     /// # Errors
     /// What compiling and running met.
     pub fn begin(&mut self, phase: usize) -> Result<()> {
+        if phase == self.phase {
+            return Ok(());
+        }
         let traced = programs::begin(&self.trainer, phase).or_report()?;
         let begin = self.devices.compile(traced, self.states.len()).or_report()?;
         let states = std::mem::take(&mut self.states);
         let nothing = states.iter().map(|_| None).collect();
         self.states = begin.call_replicas(states, nothing).or_report()?;
+        self.phase = phase;
         Ok(())
     }
 

@@ -42,6 +42,13 @@ pub enum Ending {
     Stopped,
 }
 
+impl Ending {
+    /// How a run ends with a step: the last one, or one during which a signal came.
+    pub fn after(is_last: bool, is_stopped: bool) -> Option<Self> {
+        if is_last { Some(Ending::Finished) } else { is_stopped.then_some(Ending::Stopped) }
+    }
+}
+
 /// Something to do after steps.
 pub trait Hook {
     /// A step is done.

@@ -1,6 +1,6 @@
 //! Draws samples while training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::Result;
 use twinflow_array::by_ref;
@@ -9,21 +9,24 @@ use twinflow_runtime::{devices::Devices, model::Model, sampler::Sampler};
 use twinflow_training::Trainer;
 
 use super::{Ending, Hook, StepInfo, is_due};
-use crate::pictures::{Picture, sample_file::picture, shown_classes};
+use crate::{
+    config::ResolvedConfig,
+    pictures::{Picture, sample_file::picture, shown_classes},
+};
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// Steps between pictures; 0: only at the end.
-    pub every: u64,
+    every: u64,
     /// Which of the parameters are trained.
-    pub trainer: &'a Trainer,
-    pub model: &'a Model,
-    pub devices: &'a Devices,
-    pub config: SampleConfig,
-    pub classes: usize,
+    trainer: &'a Trainer,
+    model: &'a Model,
+    devices: &'a Devices,
+    config: SampleConfig,
+    classes: usize,
     /// Compiled when first needed.
-    pub sampler: Option<Sampler>,
+    sampler: Option<Sampler>,
 }
 
 impl Hook for DrawSamples<'_> {
@@ -48,7 +51,27 @@ impl Hook for DrawSamples<'_> {
     }
 }
 
-impl DrawSamples<'_> {
+impl<'a> DrawSamples<'a> {
+    /// Pictures as the settings say, in the run's folder.
+    pub fn new(
+        run: &Path,
+        config: &ResolvedConfig,
+        trainer: &'a Trainer,
+        model: &'a Model,
+        devices: &'a Devices,
+    ) -> Self {
+        DrawSamples {
+            folder: run.join("samples"),
+            every: config.train.sample_every,
+            trainer,
+            model,
+            devices,
+            config: config.sample.clone(),
+            classes: config.data.classes,
+            sampler: None,
+        }
+    }
+
     fn compile(&self, config: &SampleConfig) -> Result<Sampler> {
         Sampler::new(self.model, config, self.devices)
     }

@@ -15,6 +15,7 @@ use crate::{
     config::{NonFinite, ResolvedConfig, TrainConfig},
     hooks::{DrawCurves, DrawSamples, Ending, EventFile, Hook, SaveCheckpoints, StepInfo, WriteEvents, WriteReport},
     metrics::{MetricsLog, StepMetrics},
+    pictures::classes_note,
     run_folder::RunFolder,
 };
 
@@ -56,16 +57,24 @@ impl<'a> Observers<'a> {
         Ok(observers)
     }
 
-    /// Counts a step that was skipped for `cause`, or was not.
+    /// Says what the run is.
+    pub fn begin(&self, folder: &Path, precision_note: Option<&str>) {
+        self.progress.say(&format!("run folder {}", folder.display()));
+        precision_note.into_iter().for_each(|note| self.progress.say(note));
+    }
+
+    /// Counts a step, skipped or not.
     ///
     /// # Errors
-    /// The settings do not bear it; the same on all ranks.
-    pub fn bear(&mut self, cause: Option<NotFinite>, step: u64, train: &TrainConfig, ends: bool) -> Result<()> {
+    /// It was skipped and the settings do not bear it; the same on all ranks.
+    pub fn bear(&mut self, metrics: &StepMetrics, train: &TrainConfig, ending: Option<Ending>) -> Result<()> {
+        let cause = metrics.skipped.then(|| NotFinite::of(metrics));
         match cause {
             Some(cause) if train.non_finite == NonFinite::Stop => Err(cause.into()),
             cause => {
                 let cause = cause.map(|cause| format!("{} is {}", cause.term, cause.value));
-                Ok(self.skipped.count(step, cause, train.max_skipped, ends)?)
+                let is_last = ending == Some(Ending::Finished);
+                Ok(self.skipped.count(metrics.step, cause, train.max_skipped, is_last)?)
             }
         }
     }
@@ -104,6 +113,18 @@ impl<'a> Observers<'a> {
             saving.save_late(metrics, engine.state())?;
         }
         self.say_stopped(folder)
+    }
+
+    /// Says that all steps are made, and what they took.
+    pub fn finish(&self, folder: &Path, classes: usize, peak_memory: Option<u64>) -> Ending {
+        let note = classes_note(classes).map_or(String::new(), |note| format!(" ({note})"));
+        let peak = peak_memory.map_or(String::new(), |peak| {
+            format!("; at most {:.2} GB of a device's memory were in use", peak as f64 / 1e9)
+        });
+        let picture = folder.join("samples/one-step.png");
+        self.progress.finish();
+        self.progress.say(&format!("done; one-step samples in {}{note}{peak}", picture.display()));
+        Ending::Finished
     }
 
     /// Says how to go on.

@@ -6,21 +6,14 @@ use indexmap::IndexMap;
 use miette::Result;
 use twinflow_array::HostArray;
 use twinflow_data::PrefetchLoader;
-use twinflow_runtime::{
-    console::OrReport,
-    engine::{Engine, StepOutcome},
-    programs::phase_name,
-    upload::Uploader,
-    world::World,
-};
+use twinflow_runtime::{console::OrReport, engine::Engine, programs::phase_name, upload::Uploader, world::World};
 use twinflow_training::{Metrics, Trainer};
 
-use super::{observers::Observers, setup::Setup, skipped::NotFinite, stop::StopRequest};
+use super::{observers::Observers, setup::Setup, stop::StopRequest};
 use crate::{
     config::TrainConfig,
     hooks::{DrawSamples, Ending, is_due},
     metrics::StepMetrics,
-    pictures::classes_note,
     stderr_filter::StderrFilter,
 };
 
@@ -35,60 +28,38 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let _filter = StderrFilter::start().or_report()?;
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder, precision_note } =
         setup;
-    let plan = loader.plan().clone();
+    let batch_size = loader.plan().global_batch();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
-    let mut in_phase = state.phase.to_f64()[0] as usize;
-    let uploader = Uploader::new(trainer.batch_spec(), plan.global_batch(), config.data.classes);
+    let uploader = Uploader::new(trainer.batch_spec(), batch_size, config.data.classes);
     let model = config.model()?;
-    let drawing = DrawSamples {
-        folder: folder.join("samples"),
-        every: config.train.sample_every,
-        trainer: &trainer,
-        model: &model,
-        devices: &devices,
-        config: config.sample.clone(),
-        classes: config.data.classes,
-        sampler: None,
-    };
+    let drawing = DrawSamples::new(&folder, &config, &trainer, &model, &devices);
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
-    observers.progress.say(&format!("run folder {}", folder.display()));
-    precision_note.into_iter().for_each(|note| observers.progress.say(note));
+    observers.begin(&folder, precision_note);
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
-        if has_pause_before(step, first_step, &config.train) && stop.is_agreed(world) {
+        let phase = trainer.phase_at(step);
+        let stopped = has_pause_before(step, first_step, &config.train) && stop.is_agreed(world);
+        if stopped || !enter(phase, &mut engine, &trainer, world, stop, &observers)? {
             return observers.stop(&engine, &folder);
         }
-        let phase = trainer.phase_at(step);
-        if !engine.is_ready_for(phase) {
-            observers.progress.say(&format!("compiling the {} step ...", phase_name(&trainer, phase)));
-            match stop.unless_made(world, engine.compiling(phase))? {
-                Some(programs) => engine.install(phase, programs),
-                None => return observers.stop(&engine, &folder),
-            }
-        }
-        if phase != in_phase {
-            engine.begin(phase)?;
-            in_phase = phase;
-        }
         let batch = uploader.upload(&loader.next_batch().or_report()?, step, devices.all())?;
-        let deaf = Instant::now();
+        let computing = Instant::now();
         let outcome = engine.step(batch)?;
-        observers.note_grace(deaf.elapsed());
-        let agreed = Instant::now();
+        observers.note_grace(computing.elapsed());
+        let agreeing = Instant::now();
         let stopped = stop.is_agreed(world);
-        let seconds = step_began.elapsed().as_secs_f64();
-        step_began = Instant::now();
-        let communication = (outcome.communication + agreed.elapsed()).as_secs_f64();
-        let metrics = step_metrics(step + 1, &trainer, phase, &outcome, plan.global_batch(), seconds, communication);
-        let metrics = StepMetrics { peak_memory: devices.peak_memory(), ..metrics };
-        let ending = match (step + 1 == config.train.steps, stopped) {
-            (true, _) => Some(Ending::Finished),
-            (false, true) => Some(Ending::Stopped),
-            (false, false) => None,
+        let communication = outcome.communication + agreeing.elapsed();
+        let step_time = std::mem::replace(&mut step_began, Instant::now()).elapsed();
+        let metrics = StepMetrics {
+            samples_per_second: batch_size as f64 / step_time.as_secs_f64(),
+            step_seconds: step_time.as_secs_f64(),
+            communication_seconds: communication.as_secs_f64(),
+            peak_memory: devices.peak_memory(),
+            ..step_metrics(step + 1, &trainer, phase, &outcome.metrics)
         };
-        let cause = metrics.skipped.then(|| NotFinite::of(&metrics));
-        if let Err(error) = observers.bear(cause, step + 1, &config.train, ending == Some(Ending::Finished)) {
+        let ending = Ending::after(step + 1 == config.train.steps, stopped);
+        if let Err(error) = observers.bear(&metrics, &config.train, ending) {
             return world.agree(Err(error));
         }
         observers.on_step(metrics.finite(), &engine, ending)?;
@@ -96,14 +67,25 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
             return observers.say_stopped(&folder);
         }
     }
-    observers.progress.finish();
-    let shown = classes_note(config.data.classes).map_or(String::new(), |note| format!(" ({note})"));
-    let picture = folder.join("samples/one-step.png");
-    let peak = devices.peak_memory().map_or(String::new(), |peak| {
-        format!("; at most {:.2} GB of a device's memory were in use", peak as f64 / 1e9)
-    });
-    observers.progress.say(&format!("done; one-step samples in {}{shown}{peak}", picture.display()));
-    Ok(Ending::Finished)
+    Ok(observers.finish(&folder, config.data.classes, devices.peak_memory()))
+}
+
+/// Makes a phase the engine's: compiled, and begun. False if a signal came first.
+fn enter(
+    phase: usize,
+    engine: &mut Engine<'_>,
+    trainer: &Trainer,
+    world: &World,
+    stop: &StopRequest,
+    observers: &Observers<'_>,
+) -> Result<bool> {
+    if !engine.is_ready_for(phase) {
+        observers.progress.say(&format!("compiling the {} step ...", phase_name(trainer, phase)));
+        let Some(programs) = stop.unless_made(world, engine.compiling(phase))? else { return Ok(false) };
+        engine.install(phase, programs);
+    }
+    engine.begin(phase)?;
+    Ok(true)
 }
 
 /// Whether something that takes longer than a step may have come just before this one: setting up, saving, drawing.
@@ -124,16 +106,8 @@ fn terms(trainer: &Trainer, metrics: &Metrics<HostArray>) -> IndexMap<String, f6
     trainer.term_names().into_iter().map(|name| (name.to_owned(), value(name))).collect()
 }
 
-fn step_metrics(
-    step: u64,
-    trainer: &Trainer,
-    phase: usize,
-    outcome: &StepOutcome,
-    batch: usize,
-    seconds: f64,
-    communication_seconds: f64,
-) -> StepMetrics {
-    let metrics = &outcome.metrics;
+/// What the step's program measured; the clock's values are still missing.
+fn step_metrics(step: u64, trainer: &Trainer, phase: usize, metrics: &Metrics<HostArray>) -> StepMetrics {
     StepMetrics {
         step,
         phase: phase_name(trainer, phase).to_owned(),
@@ -141,10 +115,10 @@ fn step_metrics(
         terms: terms(trainer, metrics),
         grad_norm: scalar(&metrics.grad_norm),
         learning_rate: scalar(&metrics.learning_rate),
-        samples_per_second: batch as f64 / seconds,
-        step_seconds: seconds,
-        communication_seconds,
         skipped: scalar(&metrics.applied) == 0.0,
+        samples_per_second: 0.0,
+        step_seconds: 0.0,
+        communication_seconds: 0.0,
         peak_memory: None,
     }
 }
