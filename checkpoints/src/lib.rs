@@ -39,5 +39,5 @@ pub use import::{Misfit, import_safetensors};
 pub use info::{GroupSummary, Info};
 pub use metadata::{Metadata, SCHEMA, SCHEMA_VERSION};
 pub use retention::Retention;
-pub use save::{SaveRequest, save, save_as};
+pub use save::{SaveRequest, named_arrays, save, save_as};
 pub use verify::{Damage, VerifyReport, verify};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use twinflow_array::{HostArray, ParamPath, Place, Tree};
+use twinflow_array::{HostArray, ParamPath, Tree, leaves, paths};
 
 use crate::{CheckpointError, Metadata, folder, layout, publish::publish, trailer};
 
@@ -20,10 +20,13 @@ pub struct SaveRequest {
 impl SaveRequest {
     /// A request for all leaves of `state`, whose arrays are shared, not copied.
     pub fn of_tree<T: Tree<Leaf = HostArray>>(folder: impl Into<PathBuf>, metadata: Metadata, state: &T) -> Self {
-        let mut arrays = Vec::new();
-        state.visit(&Place::root(), &mut |place, array| arrays.push((place.path().clone(), array.clone())));
-        SaveRequest { folder: folder.into(), metadata, arrays }
+        SaveRequest { folder: folder.into(), metadata, arrays: named_arrays(state) }
     }
+}
+
+/// The leaves of a tree with their paths, in order; the arrays are shared, not copied.
+pub fn named_arrays<T: Tree<Leaf = HostArray>>(tree: &T) -> Vec<(ParamPath, HostArray)> {
+    paths(tree).into_iter().zip(leaves(tree).into_iter().cloned()).collect()
 }
 
 /// Saves a checkpoint as `step-00001234.h5` and gives its path. The file appears whole or not at all; one of the same

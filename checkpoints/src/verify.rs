@@ -31,6 +31,8 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
+    /// The report of an intact checkpoint.
+    ///
     /// # Errors
     /// [`CheckpointError::Checksum`] of the first damaged array.
     pub fn into_result(self) -> Result<Self, CheckpointError> {

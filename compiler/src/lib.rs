@@ -39,6 +39,3 @@ pub use twinflow_array::{
 
 /// The door to XLA's plugins: clients, devices, buffers, compile options.
 pub use twinflow_pjrt as pjrt;
-
-/// A parameter's specification, as the leaf of a tree: `DitBlock<Spec>`.
-pub type Spec = TensorType;

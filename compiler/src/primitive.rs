@@ -70,7 +70,7 @@ pub trait Op: Registered + Any + Debug + Send + Sync {
     /// As in listings and errors.
     fn name(&self) -> &'static str;
 
-    /// As in listings.
+    /// As in listings; none where the name says all.
     fn attributes(&self) -> String {
         String::new()
     }
@@ -79,7 +79,7 @@ pub trait Op: Registered + Any + Debug + Send + Sync {
     fn properties(&self) -> Properties;
 
     /// Whether the other one gives the same results for the same operands, so that one of them will do. Never for what
-    /// is written twice on purpose: barriers, and what runs programs.
+    /// is written twice on purpose, and so not by default: barriers, and what runs programs.
     fn equals(&self, _other: &dyn Op) -> bool {
         false
     }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use twinflow_compiler::{
-    Cache, CacheTally, HostArray, Jit, Spec, Tensor, Traced, jit,
+    Cache, CacheTally, HostArray, Jit, Tensor, TensorType, Traced, jit,
     pjrt::{Client, ClientOptions, CompileOptions, Platform, Plugin},
     to_device, to_host,
 };
@@ -21,9 +21,11 @@ fn quick() -> CompileOptions {
 }
 
 /// `(x, y) -> (x + y, the mean of x over replicas)`, the first in x's memory.
-fn program(replicas: usize) -> Traced<Spec, Spec, (Spec, Spec)> {
-    jit("add", Spec::f32([4]), Spec::f32([4]), |_, x: Tensor<'_>, y: Tensor<'_>| (x + y, x.all_reduce_mean(replicas)))
-        .unwrap()
+fn program(replicas: usize) -> Traced<TensorType, TensorType, (TensorType, TensorType)> {
+    jit("add", TensorType::f32([4]), TensorType::f32([4]), |_, x: Tensor<'_>, y: Tensor<'_>| {
+        (x + y, x.all_reduce_mean(replicas))
+    })
+    .unwrap()
 }
 
 /// Compiles with a fresh handle on the folder, as a new process would, runs, and gives what the handle counted.
@@ -98,7 +100,8 @@ fn a_loaded_program_still_takes_over_donated_memory() {
     let client = client(1);
     let compile = || {
         let cache = Cache::at(folder.path(), 1 << 30);
-        let jit: Jit<Spec, Spec, (Spec, Spec)> = program(1).compile_cached(&client, &quick(), &cache).unwrap();
+        let jit: Jit<TensorType, TensorType, (TensorType, TensorType)> =
+            program(1).compile_cached(&client, &quick(), &cache).unwrap();
         (jit.executable().memory().unwrap(), jit, cache.tally())
     };
     let (planned, _, _) = compile();

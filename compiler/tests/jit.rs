@@ -2,7 +2,7 @@
 
 use twinflow_array::Tree;
 use twinflow_compiler::{
-    HostArray, Spec, Tensor, Traced, grad, jit,
+    HostArray, Tensor, TensorType, Traced, grad, jit,
     pjrt::{Client, ClientOptions, CompileOptions, Platform, Plugin},
     remat, scan, to_device, to_host,
 };
@@ -28,9 +28,9 @@ fn loss<'t>(layers: &Layer<Tensor<'t>>, x: Tensor<'t>, rematerialize: bool) -> T
 }
 
 /// One gradient step on scanned layers, with donation.
-fn training_step(rematerialize: bool) -> Traced<Layer<Spec>, Spec, (Layer<Spec>, Spec)> {
-    let layers = Layer { weight: Spec::f32([3, 4, 4]), bias: Spec::f32([3, 4]) };
-    jit("step", layers, Spec::f32([5, 4]), |_, layers, x| {
+fn training_step(rematerialize: bool) -> Traced<Layer<TensorType>, TensorType, (Layer<TensorType>, TensorType)> {
+    let layers = Layer { weight: TensorType::f32([3, 4, 4]), bias: TensorType::f32([3, 4]) };
+    jit("step", layers, TensorType::f32([5, 4]), |_, layers, x| {
         let value = loss(&layers, x, rematerialize);
         let grads = grad(&layers, |layers| loss(&layers, x, rematerialize));
         let weight = layers.weight - grads.weight * 0.1;
@@ -70,7 +70,7 @@ fn a_training_step_lowers_its_loss_with_and_without_remat() {
 fn an_argument_of_another_type_is_named() {
     let client = client();
     let step = training_step(false).compile(&client, &CompileOptions::default()).unwrap();
-    let zeros = |shape: &[usize]| HostArray::zeros(Spec::f32(shape));
+    let zeros = |shape: &[usize]| HostArray::zeros(TensorType::f32(shape));
     let device = &client.devices()[0];
     let layers = to_device(&Layer { weight: zeros(&[3, 4, 4]), bias: zeros(&[4]) }, device).unwrap();
     let x = to_device(&zeros(&[5, 4]), device).unwrap();

@@ -91,6 +91,11 @@ pub fn to_unit_range(images: &HostArray) -> HostArray {
     }
     let mut scaled = HostArray::zeros(TensorType::new(DType::F32, images.shape().clone()));
     let out: &mut [f32] = bytemuck::cast_slice_mut(scaled.bytes_mut());
-    out.iter_mut().zip(images.bytes()).for_each(|(out, byte)| *out = f32::from(*byte) / 127.5 - 1.0);
+    out.iter_mut().zip(images.bytes()).for_each(|(out, byte)| *out = byte_to_unit(*byte));
     scaled
+}
+
+/// A pixel's byte in `[-1, 1]`.
+pub fn byte_to_unit(byte: u8) -> f32 {
+    f32::from(byte) / 127.5 - 1.0
 }

@@ -118,13 +118,6 @@ impl HostArray {
         out.iter_mut().zip(values).for_each(|(out, value)| *out = T::from_f64(*value));
     }
 
-    /// A copy of an ndarray.
-    pub fn from_ndarray<T: Element>(array: &ArrayViewD<'_, T>) -> Self {
-        let standard = array.as_standard_layout();
-        let elements = standard.as_slice().expect("a standard layout is one slice");
-        Self::from_slice(array.shape(), elements).expect("an ndarray fills its own shape")
-    }
-
     /// Element type and shape.
     pub fn ty(&self) -> &TensorType {
         &self.ty

@@ -231,12 +231,6 @@ impl<'t> Tensor<'t> {
         self * 0.5 * (inner.tanh() + 1.0)
     }
 
-    /// `ln(1 + e^x)`, without overflow.
-    #[track_caller]
-    pub fn softplus(self) -> Tensor<'t> {
-        self.maximum(0.0) + (-self.abs()).exp().log1p()
-    }
-
     /// `min(max(x, low), high)`.
     #[track_caller]
     pub fn clamp(self, low: f64, high: f64) -> Tensor<'t> {

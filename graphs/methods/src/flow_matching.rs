@@ -6,7 +6,7 @@ use twinflow_compiler::{Key, Tensor};
 use twinflow_nn::{Condition, ConfigError, DenoiserInput, Params, require};
 
 use crate::{
-    BatchShape, Draw, Loss, LossInputs, Method, Part, Start,
+    BatchPart, BatchShape, Draw, Loss, LossInputs, Method, Start,
     flow::{BetaTable, interpolate, per_sample, require_time_distribution},
 };
 
@@ -69,8 +69,8 @@ impl Method for FlowMatching {
         &["loss_base"]
     }
 
-    fn parts(&self) -> Vec<Part> {
-        vec![Part { name: "whole", size: self.batch }]
+    fn parts(&self) -> Vec<BatchPart> {
+        vec![BatchPart { name: "whole", size: self.batch }]
     }
 
     fn state(&self, _: &Params<TensorType>) -> Params<Start> {

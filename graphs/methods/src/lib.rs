@@ -13,7 +13,7 @@ use twinflow_nn::ConfigError;
 
 pub use average::moving_average;
 use flow_matching::{FlowConfig, FlowMatching};
-pub use method::{BatchShape, Loss, LossInputs, Method, Part, Start};
+pub use method::{BatchPart, BatchShape, Loss, LossInputs, Method, Start};
 pub use random::Draw;
 use twinflow::{TwinFlow, TwinFlowConfig};
 

@@ -14,7 +14,7 @@ pub trait Method: Send + Sync {
     fn terms(&self) -> &'static [&'static str];
 
     /// The parts that the rows of the global batch are divided into, in order.
-    fn parts(&self) -> Vec<Part>;
+    fn parts(&self) -> Vec<BatchPart>;
 
     /// What the method keeps from step to step besides the trained parameters, by name, and how it starts when the phase
     /// begins.
@@ -29,7 +29,7 @@ pub trait Method: Send + Sync {
 
 /// A run of rows of the global batch that a method treats alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct BatchPart {
     /// As messages say it.
     pub name: &'static str,
     /// Samples of the global batch in it.

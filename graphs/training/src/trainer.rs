@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, HostArray, Leaf, ParamPath, ParamRules, TensorType, map};
 use twinflow_compiler::Tensor;
-use twinflow_methods::{BatchShape, Method, MethodsConfig, Part, Phase, Start, phases};
+use twinflow_methods::{BatchPart, BatchShape, Method, MethodsConfig, Phase, Start, phases};
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
 use twinflow_nn::{ConfigError, Denoiser, Init, Params, require};
 
@@ -121,7 +121,7 @@ impl Trainer {
     }
 
     /// The parts of the global batch, in order, by which it is dealt out: those of the phase that has most.
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<BatchPart> {
         let parts = self.phases.iter().map(|phase| phase.method.parts());
         parts.max_by_key(Vec::len).unwrap_or_default()
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use twinflow_array::{HostArray, ParamPath, Place, TensorType, Tree};
-use twinflow_checkpoints::{Checkpoint, CheckpointError, Metadata, save_as};
+use twinflow_array::{HostArray, ParamPath, TensorType};
+use twinflow_checkpoints::{Checkpoint, CheckpointError, Metadata, named_arrays, save_as};
 use twinflow_data::DatasetInfo;
 use twinflow_models::classifier::ClassifierConfig;
 use twinflow_nn::Params;
@@ -59,9 +59,7 @@ impl ClassifierFile {
             world_size: 1,
             created: Metadata::now(),
         };
-        let mut arrays = Vec::new();
-        params.visit(&Place::root(), &mut |place, array| arrays.push((place.path().clone(), array.clone())));
-        if let Err(error) = save_as(&self.path, &metadata, &arrays) {
+        if let Err(error) = save_as(&self.path, &metadata, &named_arrays(params)) {
             tracing::warn!("the classifier is not kept for the next evaluation: {error}");
         }
     }

@@ -121,7 +121,7 @@ impl fmt::Display for PointsReport {
 impl<S> Measured<S> {
     /// Their number and how they are placed.
     fn calls(&self) -> String {
-        format!("{} ({})", self.nfe, format!("{:?}", self.sample.style).to_lowercase())
+        format!("{} ({})", self.nfe, self.sample.style)
     }
 }
 

@@ -56,9 +56,11 @@ impl Devices {
     pub fn open_one(config: &DeviceConfig) -> Result<Self> {
         Self::open(&DeviceConfig { devices: 1, ..config.clone() }, 0)
     }
+
     pub fn client(&self) -> &Client {
         &self.client
     }
+
     pub fn all(&self) -> &[Device] {
         self.client.devices()
     }

@@ -20,6 +20,7 @@ impl Model {
     pub fn new(config: &ModelConfig, data: DataSpec, precision: Precision) -> Result<Self, ConfigError> {
         Ok(Model { denoiser: config.build(data)?, data, precision })
     }
+
     pub fn denoiser(&self) -> &dyn Denoiser {
         self.denoiser.as_ref()
     }

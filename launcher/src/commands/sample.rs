@@ -46,7 +46,6 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
         SampleFormat::Hdf5 => {
             let SampleConfig { nfe, style, .. } = config.sample;
             let (weights, seed) = (args.weights.prefix(), args.seed);
-            let style = format!("{style:?}").to_lowercase();
             let from = checkpoint.path().display();
             let made_by = format!("{from}: step {step}, weights {weights}, NFE {nfe}, style {style}, seed {seed}");
             write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;

@@ -74,7 +74,7 @@ impl DataConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataKind {
-    /// A file that `data import` wrote.
+    /// An HDF5 file (docs/data-format.md), as `data import` writes it.
     Hdf5,
     /// Points in the plane, made on the spot.
     Toy,

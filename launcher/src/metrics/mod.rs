@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 pub use history::History;
 pub use log::{MetricsLog, read};
 
-/// What one training step showed. Every line of metrics.jsonl has every key (but
-/// `peak_memory`); all numbers are finite: a term that the
-/// phase does not have is 0, and so is one that was not finite in a skipped step.
+/// What one training step showed. Every line of metrics.jsonl has every key (but `peak_memory`); all numbers are finite:
+/// a term that the phase does not have is 0, and so is one that was not finite in a skipped step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// Optimizer steps done, this one included: the first line has 1.

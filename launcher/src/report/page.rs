@@ -30,6 +30,7 @@ th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px soli
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 ";
 
+/// All that the folder of a run shows, in sections; those without content are left out.
 ///
 /// # Errors
 /// A chart that cannot be drawn.

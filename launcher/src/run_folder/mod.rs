@@ -131,6 +131,7 @@ impl RunFolder {
     fn make_subfolders(&self) -> Result<(), FileError> {
         [self.samples(), self.logs(), self.checkpoints()].iter().try_for_each(|path| create_all(path))
     }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

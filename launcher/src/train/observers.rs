@@ -112,7 +112,7 @@ impl<'a> Observers<'a> {
         if let (Some(saving), Some(metrics)) = (&mut self.saving, &self.last) {
             saving.save_late(metrics, engine.state())?;
         }
-        self.say_stopped(folder)
+        Ok(self.say_stopped(folder))
     }
 
     /// Says that all steps are made, and what they took.
@@ -128,10 +128,7 @@ impl<'a> Observers<'a> {
     }
 
     /// Says how to go on.
-    ///
-    /// # Errors
-    /// None.
-    pub fn say_stopped(&self, folder: &Path) -> Result<Ending> {
+    pub fn say_stopped(&self, folder: &Path) -> Ending {
         let saved = match &self.last {
             Some(metrics) => format!("saved after step {}", metrics.step),
             None => "no step was made".to_owned(),
@@ -139,7 +136,7 @@ impl<'a> Observers<'a> {
         let resume = format!("twinflow-xla train --resume {}", folder.display());
         self.progress.finish();
         self.progress.say(&format!("stopped by a signal; {saved}. Go on with: {resume}"));
-        Ok(Ending::Stopped)
+        Ending::Stopped
     }
 }
 

@@ -51,6 +51,7 @@ impl Progress {
             None => say(message),
         }
     }
+
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();

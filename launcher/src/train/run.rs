@@ -64,7 +64,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
         }
         observers.on_step(metrics.finite(), &engine, ending)?;
         if ending == Some(Ending::Stopped) {
-            return observers.say_stopped(&folder);
+            return Ok(observers.say_stopped(&folder));
         }
     }
     Ok(observers.finish(&folder, config.data.classes, devices.peak_memory()))

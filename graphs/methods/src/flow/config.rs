@@ -1,5 +1,7 @@
 //! Settings of times and of sampling.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use twinflow_nn::{ConfigError, require};
 
@@ -20,6 +22,17 @@ pub enum SampleStyle {
     Any,
     /// r = t: instantaneous velocities (30 calls and more).
     Mul,
+}
+
+impl fmt::Display for SampleStyle {
+    /// As settings name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SampleStyle::Few => "few",
+            SampleStyle::Any => "any",
+            SampleStyle::Mul => "mul",
+        })
+    }
 }
 
 /// `[sample]`: how samples are made.

@@ -5,7 +5,7 @@ use twinflow_compiler::{Key, Tensor};
 use twinflow_nn::{Condition, ConfigError, Params};
 
 use crate::{
-    BatchShape, Draw, Loss, LossInputs, Method, Part, Start,
+    BatchPart, BatchShape, Draw, Loss, LossInputs, Method, Start,
     twinflow::{
         GuidanceAgainst, LossTerms, Parts, Teacher, TeacherKind, TwinFlowConfig, TwinFlowDraws, TwinFlowLoss, Variant,
         teacher::TeacherState,
@@ -63,7 +63,7 @@ impl Method for TwinFlow {
         &LossTerms::<Tensor<'_>>::NAMES
     }
 
-    fn parts(&self) -> Vec<Part> {
+    fn parts(&self) -> Vec<BatchPart> {
         self.parts.named()
     }
 

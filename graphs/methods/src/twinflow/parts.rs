@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use twinflow_nn::ConfigError;
 
-use crate::twinflow::Shares;
+use crate::{BatchPart, twinflow::Shares};
 
 /// A part of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Parts {
     /// # Errors
     /// [`ConfigError::PartNotDivisible`] naming the first part that cannot be dealt out equally.
     pub fn divide(&self, shards: usize) -> Result<Parts, ConfigError> {
-        for crate::Part { name: part, size } in self.named() {
+        for BatchPart { name: part, size } in self.named() {
             if !size.is_multiple_of(shards) {
                 return Err(ConfigError::PartNotDivisible { part, size, batch: self.batch(), shards });
             }
@@ -93,9 +93,9 @@ impl Parts {
     }
 
     /// The parts as messages name them, in order.
-    pub fn named(&self) -> Vec<crate::Part> {
+    pub fn named(&self) -> Vec<BatchPart> {
         let names = ["e2e", "mul", "any", "adv"];
-        names.into_iter().zip(self.sizes()).map(|(name, size)| crate::Part { name, size }).collect()
+        names.into_iter().zip(self.sizes()).map(|(name, size)| BatchPart { name, size }).collect()
     }
 
     /// Samples in all parts.

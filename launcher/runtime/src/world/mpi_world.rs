@@ -10,8 +10,8 @@ use mpi::{
 
 use super::{WorldError, buckets::buckets};
 
-/// Elements per all-reduce call: small leaves share one, large ones take several. Buckets of 4 MB stay in the cache: 100 MB over two ranks took 23-83 ms so, and 60-190
-/// ms in one call.
+/// Elements per all-reduce call: small leaves share one, large ones take several. Buckets of 4 MB stay in the cache: 100
+/// MB over two ranks took 23-83 ms so, and 60-190 ms in one call.
 const BUCKET: usize = 1 << 20;
 
 /// An initialised MPI and its communicator of all processes; finalised on drop.

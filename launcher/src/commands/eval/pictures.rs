@@ -7,7 +7,7 @@ use std::{
 };
 
 use miette::{Result, miette};
-use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, to_unit_range};
+use twinflow_data::{DEFAULT_CACHE_BYTES, Dataset, IMAGES, LABELS, Source, Verify, byte_to_unit, to_unit_range};
 use twinflow_evaluation::{
     ClassifierQuality, Examined, Gaussian, Measured, Report, Scores, TrainedClassifier, diversity, frechet_distance,
 };
@@ -149,7 +149,7 @@ impl Measure {
     fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject) -> Result<Measured<Scores>> {
         let began = Instant::now();
         let (drawn, config) = subject.draw(nfe, args)?;
-        let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
+        let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(byte_to_unit).collect();
         let scores = self.scores(&self.classifier.examine(&images, &drawn.labels)?)?;
         let (count, seconds) = (drawn.labels.len(), began.elapsed().as_secs_f64());
         print_line(format_args!("NFE {nfe}: {count} samples drawn and classified in {seconds:.1} s"))?;

@@ -33,6 +33,8 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// A checkpoint's model with its parameters on a device.
+    ///
     /// # Errors
     /// A damaged checkpoint, or one without the weights asked for; settings that cannot be used.
     pub fn load(args: &EvalArgs) -> Result<Self> {

@@ -108,9 +108,9 @@ fn show(args: &GraphArgs, name: &str, listing: &Listing) -> Result<()> {
 
 fn write(folder: &Path, name: &str, format: GraphFormat, text: &str) -> Result<()> {
     let ending = if format == GraphFormat::Stablehlo { "mlir" } else { "txt" };
-    let path = folder.join(format!("{}.{ending}", name));
+    let path = folder.join(format!("{name}.{ending}"));
     make_parent(&path)?;
-    std::fs::write(&path, text).map_err(|error| miette::miette!("cannot write {}: {error}", path.display()))?;
+    std::fs::write(&path, text).map_err(|error| miette!("cannot write {}: {error}", path.display()))?;
     print_line(format_args!("{} ({} lines)", path.display(), text.lines().count()))
 }
 
