@@ -10,6 +10,9 @@ pub(crate) enum Stream {
     Toy = 3,
     SyntheticImage = 4,
     SyntheticLabel = 5,
+    SyntheticText = 6,
+    SyntheticLength = 7,
+    SyntheticPooledText = 8,
 }
 
 /// 64 bits for (seed, stream, counter).

@@ -37,7 +37,9 @@ pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use prefetch::PrefetchLoader;
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
-pub use source::{Field, Fields, IMAGES, LABELS, Source, byte_to_unit, to_unit_range};
+pub use source::{
+    Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TextShape, byte_to_unit, to_unit_range,
+};
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};
 pub use twinflow_hdf5::version as hdf5_version;

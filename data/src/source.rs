@@ -10,6 +10,12 @@ use crate::DataError;
 pub const IMAGES: &str = "images";
 /// Name of the field of classes: i32, no dims.
 pub const LABELS: &str = "labels";
+/// Name of the field of prompts' embeddings: f32 `[tokens, width]`.
+pub const TEXT: &str = "text";
+/// Name of the field that says which of those tokens count: i32 `[tokens]`, 1 or 0.
+pub const TEXT_MASK: &str = "text_mask";
+/// Name of the field of one embedding of the whole prompt: f32 `[width]`.
+pub const POOLED_TEXT: &str = "pooled_text";
 
 /// Arrays by field, each `[b, ..]`: one row per sample.
 pub type Fields = BTreeMap<String, HostArray>;
@@ -62,6 +68,19 @@ pub trait Source: Send + Sync {
         images.expect("every source has images").ty
     }
 
+    /// Sizes of the prompts' embeddings, zeros where there are none.
+    fn text_shape(&self) -> TextShape {
+        let mut text = TextShape::default();
+        for Field { name, ty } in self.fields() {
+            match (name.as_str(), &ty.shape[..]) {
+                (TEXT, &[tokens, width]) => (text.tokens, text.width) = (tokens, width),
+                (POOLED_TEXT, &[pooled]) => text.pooled = pooled,
+                _ => {}
+            }
+        }
+        text
+    }
+
     /// Height, width and channels.
     fn sample_shape(&self) -> [usize; 3] {
         (*self.image_type().shape).try_into().expect("images are [height, width, channels]")
@@ -70,6 +89,31 @@ pub trait Source: Send + Sync {
 
 fn rows_of(ty: &TensorType, rows: usize) -> TensorType {
     TensorType::new(ty.dtype, [&[rows], &ty.shape[..]].concat())
+}
+
+/// Sizes of the embeddings of prompts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextShape {
+    /// Tokens of a prompt, padding included; 0: no prompts.
+    pub tokens: usize,
+    /// Numbers of a token.
+    pub width: usize,
+    /// Numbers of the embedding of the whole prompt; 0: none.
+    pub pooled: usize,
+}
+
+impl TextShape {
+    /// The fields of prompts of these sizes.
+    pub(crate) fn fields(self) -> Vec<Field> {
+        let field = |name: &str, ty| Field { name: name.to_owned(), ty };
+        let tokens = [
+            field(TEXT, TensorType::f32([self.tokens, self.width])),
+            field(TEXT_MASK, TensorType::new(DType::I32, [self.tokens])),
+        ];
+        let pooled = field(POOLED_TEXT, TensorType::f32([self.pooled]));
+        let tokens = tokens.into_iter().filter(|_| self.tokens > 0);
+        tokens.chain([pooled].into_iter().filter(|_| self.pooled > 0)).collect()
+    }
 }
 
 /// The fields of images with labels, in the order in which [`pixels_and_labels`] takes them.

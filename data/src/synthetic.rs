@@ -3,7 +3,7 @@
 use twinflow_array::{DType, HostArray, bits};
 
 use crate::{
-    DataError, Field, Source,
+    DataError, Field, Source, TextShape,
     counter_bits::{self, Stream},
     source::{image_fields, pixels_and_labels},
 };
@@ -14,6 +14,7 @@ use crate::{
 pub struct Synthetic {
     sample_shape: [usize; 3],
     classes: usize,
+    text: TextShape,
     seed: u64,
 }
 
@@ -29,13 +30,51 @@ impl Synthetic {
                 return Err(DataError::Zero { what });
             }
         }
-        Ok(Synthetic { sample_shape, classes, seed })
+        Ok(Synthetic { sample_shape, classes, text: TextShape::default(), seed })
+    }
+
+    /// With noise in place of prompts' embeddings, each prompt of a length of its own, at least one token.
+    ///
+    /// # Errors
+    /// [`DataError::Zero`] for tokens of width 0.
+    pub fn with_text(self, text: TextShape) -> Result<Self, DataError> {
+        if text.tokens > 0 && text.width == 0 {
+            return Err(DataError::Zero { what: "text width" });
+        }
+        Ok(Synthetic { text, ..self })
+    }
+
+    fn noise(&self, stream: Stream, index: u64, out: &mut [f32]) {
+        let key = counter_bits::bits(self.seed, stream, index);
+        for (element, value) in out.iter_mut().enumerate() {
+            // 24 bits are exact in f32, so the upper end stays open.
+            let bits = bits::absorb(key, element as u64) >> 40;
+            *value = bits as f32 / (1 << 23) as f32 - 1.0;
+        }
+    }
+
+    fn read_text(&self, indices: &[u64], fields: &mut [HostArray]) {
+        let TextShape { tokens, width, pooled } = self.text;
+        let (of_tokens, of_prompts) = fields.split_at_mut(if tokens > 0 { 2 } else { 0 });
+        if let [text, mask] = of_tokens {
+            let rows = floats(text).chunks_exact_mut(tokens * width);
+            let masks = bytemuck::cast_slice_mut::<_, i32>(mask.bytes_mut()).chunks_exact_mut(tokens);
+            for ((&index, row), mask) in indices.iter().zip(rows).zip(masks) {
+                self.noise(Stream::SyntheticText, index, row);
+                let bits = counter_bits::bits(self.seed, Stream::SyntheticLength, index);
+                mask[..=bits::below(bits, tokens as u64) as usize].fill(1);
+            }
+        }
+        if let [array] = of_prompts {
+            let rows = floats(array).chunks_exact_mut(pooled);
+            indices.iter().zip(rows).for_each(|(&index, row)| self.noise(Stream::SyntheticPooledText, index, row));
+        }
     }
 }
 
 impl Source for Synthetic {
     fn fields(&self) -> Vec<Field> {
-        image_fields(DType::F32, self.sample_shape)
+        [image_fields(DType::F32, self.sample_shape), self.text.fields()].concat()
     }
 
     fn classes(&self) -> usize {
@@ -47,26 +86,27 @@ impl Source for Synthetic {
     }
 
     fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
-        let (images, labels) = pixels_and_labels(fields);
+        let (labelled, text) = fields.split_at_mut(2);
+        let (images, labels) = pixels_and_labels(labelled);
         let pixels = self.sample_shape.iter().product();
         for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(pixels)).zip(labels) {
-            let key = counter_bits::bits(self.seed, Stream::SyntheticImage, index);
-            for (element, pixel) in image.iter_mut().enumerate() {
-                // 24 bits are exact in f32, so the upper end stays open.
-                let bits = bits::absorb(key, element as u64) >> 40;
-                *pixel = bits as f32 / (1 << 23) as f32 - 1.0;
-            }
+            self.noise(Stream::SyntheticImage, index, image);
             let bits = counter_bits::bits(self.seed, Stream::SyntheticLabel, index);
             *label = bits::below(bits, self.classes as u64) as i32;
         }
+        self.read_text(indices, text);
         Ok(())
     }
+}
+
+fn floats(array: &mut HostArray) -> &mut [f32] {
+    bytemuck::cast_slice_mut(array.bytes_mut())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{IMAGES, LABELS};
+    use crate::{IMAGES, LABELS, POOLED_TEXT, TEXT, TEXT_MASK};
 
     #[test]
     fn noise_is_uniform_and_pure_in_the_index() {
@@ -83,5 +123,26 @@ mod tests {
         let one = source.gather(&[42]).unwrap();
         assert_eq!(one[IMAGES].as_slice::<f32>().unwrap(), &images[42 * 192..43 * 192]);
         assert_eq!(one[LABELS].as_slice::<i32>().unwrap(), [labels[42]]);
+    }
+    #[test]
+    fn prompts_are_noise_of_their_own_lengths() {
+        let text = TextShape { tokens: 5, width: 3, pooled: 2 };
+        let source = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(text).unwrap();
+        let fields = source.gather(&(0..100).collect::<Vec<_>>()).unwrap();
+        let masks = fields[TEXT_MASK].as_slice::<i32>().unwrap();
+        let lengths: Vec<i32> = masks.chunks_exact(5).map(|mask| mask.iter().sum()).collect();
+        assert!((1..=5).all(|length| lengths.contains(&length)), "{lengths:?}");
+        assert!(masks.chunks_exact(5).all(|mask| mask.is_sorted_by(|a, b| a >= b)), "tokens come first, then padding");
+        let one = source.gather(&[42]).unwrap();
+        for (name, size) in [(TEXT, 15), (POOLED_TEXT, 2)] {
+            let all = fields[name].as_slice::<f32>().unwrap();
+            assert_eq!(one[name].as_slice::<f32>().unwrap(), &all[42 * size..43 * size], "{name}");
+            assert!(all.iter().all(|value| (-1.0..1.0).contains(value)), "{name}");
+        }
+        let pooled = TextShape { tokens: 0, ..text };
+        let source = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(pooled).unwrap();
+        assert_eq!(source.gather(&[42]).unwrap()[POOLED_TEXT], one[POOLED_TEXT]);
+        let error = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(TextShape { width: 0, ..text }).unwrap_err();
+        assert_eq!(error.to_string(), "text width is 0; it must be at least 1");
     }
 }

@@ -17,7 +17,8 @@ pub fn open_data(data: &DataConfig, seed: u64) -> Result<Arc<dyn Source>> {
         DataKind::Toy => Arc::new(Toy2d::new(data.toy, seed)),
         DataKind::Synthetic => {
             let shape = [data.height, data.width, data.channels];
-            Arc::new(Synthetic::new(shape, data.classes, seed).or_report()?)
+            let labelled = Synthetic::new(shape, data.classes, seed);
+            Arc::new(labelled.and_then(|labelled| labelled.with_text(data.text_shape())).or_report()?)
         }
         DataKind::Hdf5 => {
             let verify = if data.verify { Verify::Yes } else { Verify::No };

@@ -4,8 +4,8 @@ use std::{ops::Deref, path::Path};
 
 use twinflow_array::DType;
 use twinflow_compiler::stablehlo::Products;
-use twinflow_data::Source;
-use twinflow_models::denoisers::DataSpec;
+use twinflow_data::{Source, TextShape};
+use twinflow_models::denoisers::{DataSpec, TextSpec};
 use twinflow_runtime::model::Model;
 use twinflow_training::{Precision, StepConfig, Trainer};
 
@@ -33,6 +33,8 @@ impl ResolvedConfig {
         let data = &mut config.data;
         [data.height, data.width, data.channels] = source.sample_shape();
         data.classes = source.classes();
+        let text = source.text_shape();
+        (data.text_tokens, data.text_width, data.pooled_text_width) = (text.tokens, text.width, text.pooled);
         Self::with(config, source.image_type().dtype, products)
     }
 
@@ -61,9 +63,11 @@ impl ResolvedConfig {
         self
     }
 
-    /// The samples and classes that networks are built for.
+    /// The samples, classes and prompts that networks are built for.
     pub fn data_spec(&self) -> DataSpec {
-        DataSpec::labelled(self.data.shape(), self.data.classes)
+        let TextShape { tokens, width, .. } = self.data.text_shape();
+        let text = (tokens > 0).then_some(TextSpec { tokens, width });
+        DataSpec { text, ..DataSpec::labelled(self.data.shape(), self.data.classes) }
     }
 
     /// Network, methods and optimizer for a world of `processes`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use twinflow_data::ToyKind;
+use twinflow_data::{TextShape, ToyKind};
 
 /// `[run]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,12 @@ pub struct DataConfig {
     pub channels: usize,
     /// Number of classes; as above.
     pub classes: usize,
+    /// Tokens of a prompt's embedding, padding included; 0: no prompts; as above.
+    pub text_tokens: usize,
+    /// Numbers of a token's embedding; as above.
+    pub text_width: usize,
+    /// Numbers of the embedding of the whole prompt; 0: none; as above.
+    pub pooled_text_width: usize,
     /// Mirror pictures left to right at random.
     pub flip: bool,
     /// Check the file's checksums before training.
@@ -57,6 +63,9 @@ impl Default for DataConfig {
             width: 32,
             channels: 3,
             classes: 10,
+            text_tokens: 0,
+            text_width: 0,
+            pooled_text_width: 0,
             flip: false,
             verify: true,
         }
@@ -67,6 +76,11 @@ impl DataConfig {
     /// Height, width and channels of a sample.
     pub fn shape(&self) -> [usize; 3] {
         [self.height, self.width, self.channels]
+    }
+
+    /// Sizes of the prompts' embeddings.
+    pub fn text_shape(&self) -> TextShape {
+        TextShape { tokens: self.text_tokens, width: self.text_width, pooled: self.pooled_text_width }
     }
 }
 
