@@ -189,13 +189,13 @@ fn dataset(report: &mut Report, config: &Config) -> bool {
 
 /// Runs each program of a run of so many processes once: what all checks accept, the device may still not do.
 fn trials(report: &mut Report, config: Config, devices: &Devices, ranks: usize) {
-    if let Some(note) = config.train.precision.note(devices.products()) {
-        report.ok("precision", note);
-    }
     let programs = match Programs::of(config, devices.products(), ranks) {
         Ok(programs) => programs,
         Err(error) => return report.problem("settings", &error.to_string(), ""),
     };
+    if let Some(note) = programs.config().precision_note() {
+        report.ok("precision", note);
+    }
     for (name, kind) in programs.of_a_run(ranks) {
         match try_program(&programs, kind, devices) {
             Ok(()) => report.ok("trial", &format!("{name} ran once, on zeros")),

@@ -16,6 +16,7 @@ use super::{Config, PrecisionSetting, SettingError};
 pub struct ResolvedConfig {
     config: Config,
     precision: Precision,
+    precision_note: Option<&'static str>,
     image_dtype: DType,
 }
 
@@ -43,10 +44,20 @@ impl ResolvedConfig {
         Self::with(config, DType::F32, products)
     }
 
-    fn with(mut config: Config, image_dtype: DType, products: Products) -> Self {
-        let precision = config.train.precision.on(products);
-        config.train.precision = PrecisionSetting::from(precision);
-        ResolvedConfig { config, precision, image_dtype }
+    fn with(config: Config, image_dtype: DType, products: Products) -> Self {
+        let mut resolved = ResolvedConfig { config, precision: Precision::F32, precision_note: None, image_dtype };
+        // A network that cannot be built is refused where it is needed.
+        let network = resolved.config.model.build(resolved.data_spec());
+        let parameters = network.map_or(0, |network| network.parameters().spec().count());
+        let train = &mut resolved.config.train;
+        (resolved.precision, resolved.precision_note) = train.precision.on(products, parameters);
+        train.precision = PrecisionSetting::from(resolved.precision);
+        resolved
+    }
+
+    /// What "auto" took for `train.precision`, and why; nothing where the settings name it.
+    pub fn precision_note(&self) -> Option<&'static str> {
+        self.precision_note
     }
 
     /// The same with paths from the root: a run is resumed from any folder, so what it writes down must not depend on

@@ -26,8 +26,7 @@ const PREFETCH: usize = 2;
 /// Data, device, MPI or files failed; the loss is not finite where the settings do not bear that.
 pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let _filter = StderrFilter::start().or_report()?;
-    let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder, precision_note } =
-        setup;
+    let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
     let batch_size = loader.plan().global_batch();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
@@ -35,7 +34,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let model = config.model()?;
     let drawing = DrawSamples::new(&folder, &config, &trainer, &model, &devices);
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
-    observers.begin(&folder, precision_note);
+    observers.begin(&folder, config.precision_note());
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
         let phase = trainer.phase_at(step);

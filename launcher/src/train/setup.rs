@@ -41,8 +41,6 @@ pub struct Setup {
     pub folder: PathBuf,
     /// The run folder; rank 0 alone holds it.
     pub owned_folder: Option<RunFolder>,
-    /// What the devices decided of `train.precision`, if it was theirs to decide.
-    pub precision_note: Option<&'static str>,
 }
 
 impl Setup {
@@ -63,7 +61,6 @@ impl Setup {
         let source = world.agree(open_data(&config.data, u64::from(config.run.seed)))?;
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         let products = common_products(world, &devices);
-        let precision_note = config.train.precision.note(products);
         let config = ResolvedConfig::new(config, source.as_ref(), products);
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
@@ -81,7 +78,7 @@ impl Setup {
         let environment = Environment::find(world, &devices, step);
         world.on_root(|| note_environment(&environment, owned_folder.as_ref()))?;
         let (trainer, devices) = (Arc::new(trainer), Arc::new(devices));
-        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder, precision_note }))
+        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder }))
     }
 }
 

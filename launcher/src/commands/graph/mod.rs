@@ -45,6 +45,11 @@ impl Programs {
         Ok(Programs { trainer: config.trainer(processes)?, model: config.model()?, config, products })
     }
 
+    /// The settings that they are made from.
+    pub fn config(&self) -> &ResolvedConfig {
+        &self.config
+    }
+
     /// All programs, in the order in which a run uses them.
     fn all(&self) -> Vec<(String, ProgramKind)> {
         ProgramKind::all(&self.trainer)
