@@ -20,7 +20,7 @@ pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> St
         ema_decay: 0.99,
         processes: 1,
         devices: 1,
-        data: DataSpec { sample, classes: 10 },
+        data: DataSpec::labelled(sample, 10),
         image_dtype: DType::F32,
     }
 }

@@ -51,19 +51,43 @@ impl<'t> Attention<Tensor<'t>> {
     /// x `[b, t, d]` -> `[b, t, d]`.
     #[track_caller]
     pub fn forward(&self, x_btd: Tensor<'t>) -> Tensor<'t> {
-        let (b, t) = (x_btd.dim(0), x_btd.dim(1));
         let AttentionDims { width, heads, .. } = self.dims;
-        let head_width = width / heads;
-        let head = |y: Tensor<'t>| y.reshape([b, t, heads, head_width]).transpose(&[0, 2, 1, 3]);
         let qkv = self.qkv.forward(x_btd).split(-1, &[width; 3]);
-        let [q_bhtk, k_bhtk, v_bhtk] = [head(qkv[0]), head(qkv[1]), head(qkv[2])];
+        let [q_bhtk, k_bhtk, v_bhtk] = [qkv[0], qkv[1], qkv[2]].map(|y| split_heads(y, heads));
         let q_bhtk = self.q_norm.as_ref().map_or(q_bhtk, |norm| norm.forward(q_bhtk));
         let k_bhtk = self.k_norm.as_ref().map_or(k_bhtk, |norm| norm.forward(k_bhtk));
-        let scale = 1.0 / (head_width as f64).sqrt();
-        let scores_bhtt = (q_bhtk * scale).dot_general(k_bhtk, heads_dot([3], [3]));
-        let mixed_bhtk = scores_bhtt.softmax(-1).dot_general(v_bhtk, heads_dot([3], [2]));
-        self.out.forward(mixed_bhtk.transpose(&[0, 2, 1, 3]).reshape([b, t, width]))
+        let mixed_bhtk = attend(q_bhtk, k_bhtk, v_bhtk, None);
+        self.out.forward(join_heads(mixed_bhtk))
     }
+}
+
+/// Scaled dot-product attention: `softmax(q k^T / sqrt(k) + bias) v` for each sample and head. q `[b, h, t, k]`, k and v
+/// `[b, h, s, k]`, bias broadcasting to `[b, h, t, s]` -> `[b, h, t, k]`.
+#[track_caller]
+pub fn attend<'t>(
+    q_bhtk: Tensor<'t>,
+    k_bhsk: Tensor<'t>,
+    v_bhsk: Tensor<'t>,
+    bias_bhts: Option<Tensor<'t>>,
+) -> Tensor<'t> {
+    let scale = 1.0 / (q_bhtk.dim(-1) as f64).sqrt();
+    let scores_bhts = (q_bhtk * scale).dot_general(k_bhsk, heads_dot([3], [3]));
+    let scores_bhts = bias_bhts.map_or(scores_bhts, |bias| scores_bhts + bias);
+    scores_bhts.softmax(-1).dot_general(v_bhsk, heads_dot([3], [2]))
+}
+
+/// `[b, t, heads * k] -> [b, heads, t, k]`.
+#[track_caller]
+pub fn split_heads(x_btd: Tensor<'_>, heads: usize) -> Tensor<'_> {
+    let (b, t, width) = (x_btd.dim(0), x_btd.dim(1), x_btd.dim(2));
+    x_btd.reshape([b, t, heads, width / heads]).transpose(&[0, 2, 1, 3])
+}
+
+/// The inverse of [`split_heads`].
+#[track_caller]
+pub fn join_heads(x_bhtk: Tensor<'_>) -> Tensor<'_> {
+    let (b, heads, t, k) = (x_bhtk.dim(0), x_bhtk.dim(1), x_bhtk.dim(2), x_bhtk.dim(3));
+    x_bhtk.transpose(&[0, 2, 1, 3]).reshape([b, t, heads * k])
 }
 
 /// A product for each sample and head.

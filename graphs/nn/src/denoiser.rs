@@ -11,6 +11,14 @@ use crate::{Init, Params};
 pub struct Condition<L> {
     /// Class labels, i32 `[b]`; the number of classes stands for "no class".
     pub labels: Option<L>,
+    /// Embeddings of the prompts' tokens, f32 `[b, n, c]`.
+    pub text: Option<L>,
+    /// Which of those tokens count, i32 `[b, n]`: 1 or 0.
+    pub text_mask: Option<L>,
+    /// One embedding of the whole prompt, f32 `[b, c]`.
+    pub pooled_text: Option<L>,
+    /// Pictures to go by, as in editing: latents f32 `[b, height, width, channels]`, each of a size of its own.
+    pub references: Vec<L>,
 }
 
 /// One question to a [`Denoiser`]; its answer has the shape of `x`.
@@ -49,14 +57,14 @@ pub trait Denoiser: Send + Sync {
 
 impl<L> Default for Condition<L> {
     fn default() -> Self {
-        Condition { labels: None }
+        Condition { labels: None, text: None, text_mask: None, pooled_text: None, references: Vec::new() }
     }
 }
 
 impl<L> Condition<L> {
     /// Class labels alone.
     pub fn of_labels(labels: L) -> Self {
-        Condition { labels: Some(labels) }
+        Condition { labels: Some(labels), ..Condition::default() }
     }
 }
 

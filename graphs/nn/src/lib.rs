@@ -14,9 +14,10 @@ mod linear;
 mod mlp;
 mod norm;
 mod params;
+mod rotary;
 mod time;
 
-pub use attention::{Attention, AttentionDims};
+pub use attention::{Attention, AttentionDims, attend, join_heads, split_heads};
 pub use convolution::{Conv2d, ConvTranspose2d};
 pub use denoiser::{Condition, Denoiser, DenoiserInput};
 pub use embedding::{ClassEmbedding, position_embedding_2d};
@@ -26,4 +27,5 @@ pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::{GroupNorm, RmsNorm, layer_norm};
 pub use params::Params;
-pub use time::{TargetTime, TimeEmbedding, TwoTimes};
+pub use rotary::{RotaryAxis, rotary_angles, rotate_neighbours};
+pub use time::{TargetTime, TimeEmbedding, TimestepEmbedding, TwoTimes};

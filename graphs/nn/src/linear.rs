@@ -26,6 +26,17 @@ impl Linear<Init> {
         Linear { weight: Init::normal([inputs, outputs], std), bias: Some(Init::zeros([outputs])) }
     }
 
+    /// Weight and bias uniform in `+-1 / sqrt(in)`, as PyTorch's `nn.Linear` starts.
+    pub fn fan_in(inputs: usize, outputs: usize) -> Self {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        Linear { weight: Init::uniform([inputs, outputs], bound), bias: Some(Init::uniform([outputs], bound)) }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Self {
+        Linear { bias: None, ..self }
+    }
+
     /// All zero: the layer's branch starts switched off.
     pub fn zeros(inputs: usize, outputs: usize) -> Self {
         Linear { weight: Init::zeros([inputs, outputs]), bias: Some(Init::zeros([outputs])) }

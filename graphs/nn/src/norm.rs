@@ -12,18 +12,25 @@ pub fn layer_norm(x: Tensor<'_>) -> Tensor<'_> {
     centred * (centred.square().mean_keep(&[-1]) + 1e-6).rsqrt()
 }
 
-/// Unit root mean square over the last dim, times a learnt scale (Zhang & Sennrich 2019; eps 1e-6).
+/// Unit root mean square over the last dim, times a learnt scale (Zhang & Sennrich 2019).
 #[derive(Clone, Debug, Tree)]
 pub struct RmsNorm<L> {
     /// `[width]`.
     #[tree(external = "weight")]
     pub scale: L,
+    /// What is added to the mean square.
+    pub eps: f64,
 }
 
 impl RmsNorm<Init> {
-    /// Scale 1.
+    /// Scale 1, eps 1e-6.
     pub fn new(width: usize) -> Self {
-        RmsNorm { scale: Init::constant([width], 1.0) }
+        Self::with_eps(width, 1e-6)
+    }
+
+    /// Scale 1.
+    pub fn with_eps(width: usize, eps: f64) -> Self {
+        RmsNorm { scale: Init::constant([width], 1.0), eps }
     }
 }
 
@@ -31,7 +38,7 @@ impl<'t> RmsNorm<Tensor<'t>> {
     /// x [.., width].
     #[track_caller]
     pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
-        x * (x.square().mean_keep(&[-1]) + 1e-6).rsqrt() * self.scale
+        x * (x.square().mean_keep(&[-1]) + self.eps).rsqrt() * self.scale
     }
 }
 

@@ -54,6 +54,42 @@ fn time_features(t: Tensor<'_>) -> Tensor<'_> {
     concatenate(&[angles.cos(), angles.sin()], -1)
 }
 
+/// The time embedding of diffusers' networks: 256 cosines and sines of the time in thousandths, two linear layers with
+/// SiLU between.
+#[derive(Clone, Debug, Tree)]
+pub struct TimestepEmbedding<L> {
+    /// features -> hidden width.
+    pub linear_1: Linear<L>,
+    /// hidden width -> width.
+    pub linear_2: Linear<L>,
+}
+
+impl TimestepEmbedding<Init> {
+    /// Weights as PyTorch's `nn.Linear` starts.
+    pub fn new(hidden: usize, width: usize) -> Self {
+        TimestepEmbedding { linear_1: Linear::fan_in(FEATURES, hidden), linear_2: Linear::fan_in(hidden, width) }
+    }
+}
+
+impl<'t> TimestepEmbedding<Tensor<'t>> {
+    /// Times in thousandths, f32 `[b]` -> `[b, width]`.
+    #[track_caller]
+    pub fn forward(&self, thousandths: Tensor<'t>) -> Tensor<'t> {
+        self.linear_2.forward(self.linear_1.forward(timestep_features(thousandths)).silu())
+    }
+}
+
+/// Times in thousandths, f32 `[b]` -> `[b, FEATURES]`: cosines, then sines. Angles reach 1000 rad, so that the last bit
+/// of a frequency shows: they are f32 exponentials of f32 numbers, as PyTorch computes them.
+fn timestep_features(thousandths: Tensor<'_>) -> Tensor<'_> {
+    let half = FEATURES / 2;
+    let exponent = |i: usize| -(FREQUENCY_RANGE.ln() as f32) * i as f32 / half as f32;
+    let frequencies: Vec<f32> = (0..half).map(|i| exponent(i).exp()).collect();
+    let frequencies = HostArray::from_slice([half], &frequencies).expect("one dim of that length");
+    let angles = thousandths.expand_dims(-1) * thousandths.trace().constant(frequencies);
+    concatenate(&[angles.cos(), angles.sin()], -1)
+}
+
 /// How the target time r joins the time t.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -63,7 +63,7 @@ impl ResolvedConfig {
 
     /// The samples and classes that networks are built for.
     pub fn data_spec(&self) -> DataSpec {
-        DataSpec { sample: self.data.shape(), classes: self.data.classes }
+        DataSpec::labelled(self.data.shape(), self.data.classes)
     }
 
     /// Network, methods and optimizer for a world of `processes`.

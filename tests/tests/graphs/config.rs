@@ -8,7 +8,7 @@ use twinflow_methods::{
 use twinflow_models::denoisers::{DataSpec, ModelConfig};
 use twinflow_training::optim::OptimizerConfig;
 
-const DATA: DataSpec = DataSpec { sample: [28, 28, 1], classes: 10 };
+const DATA: DataSpec = DataSpec::labelled([28, 28, 1], 10);
 
 fn build_error(text: &str) -> String {
     let config: ModelConfig = toml::from_str(text).unwrap();

@@ -17,7 +17,7 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         ("unet", ModelConfig::Unet(unet)),
         ("unet with norms", ModelConfig::Unet(norms)),
     ];
-    let data = DataSpec { sample: [4, 4, 1], classes: 3 };
+    let data = DataSpec::labelled([4, 4, 1], 3);
     models.into_iter().map(|(name, model)| (name, model.build(data).unwrap())).collect()
 }
 
@@ -105,7 +105,7 @@ fn networks_see_the_sign_of_t_the_target_time_and_the_class() {
 
 #[test]
 fn the_tutorials_unet_has_its_size() {
-    let data = DataSpec { sample: [28, 28, 1], classes: 10 };
+    let data = DataSpec::labelled([28, 28, 1], 10);
     let network = ModelConfig::Unet(UnetConfig::default()).build(data).unwrap();
     let spec = network.parameters().spec();
     let mut sizes = std::collections::BTreeMap::<String, usize>::new();

@@ -30,7 +30,7 @@ fn toy() -> StepConfig {
         ema_decay: 0.9,
         processes: 1,
         devices: 1,
-        data: DataSpec { sample: [1, 1, 2], classes: 3 },
+        data: DataSpec::labelled([1, 1, 2], 3),
         image_dtype: DType::F32,
     }
 }
@@ -42,12 +42,7 @@ fn of_twinflow(twinflow: TwinFlowConfig) -> MethodsConfig {
 fn small_dit(remat: Remat) -> StepConfig {
     let dit =
         DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, remat, ..Default::default() };
-    StepConfig {
-        model: ModelConfig::Dit(dit),
-        data: DataSpec { sample: [4, 4, 1], classes: 3 },
-        batch_size: 4,
-        ..toy()
-    }
+    StepConfig { model: ModelConfig::Dit(dit), data: DataSpec::labelled([4, 4, 1], 3), batch_size: 4, ..toy() }
 }
 
 /// The public tutorial's network and losses.
@@ -61,7 +56,7 @@ fn small_tutorial() -> StepConfig {
     StepConfig {
         model: ModelConfig::Unet(unet),
         methods: of_twinflow(twinflow),
-        data: DataSpec { sample: [4, 4, 1], classes: 3 },
+        data: DataSpec::labelled([4, 4, 1], 3),
         batch_size: 4,
         ..toy()
     }

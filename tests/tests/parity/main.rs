@@ -2,6 +2,8 @@
 //! velocities. `golden/dit_pytorch*.safetensors` was made by `dit.py make`; where a Python with torch and safetensors
 //! is at hand (python3, or what TWINFLOW_TORCH_PYTHON names), PyTorch also computes with weights exported here.
 
+mod networks;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -26,7 +28,7 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 fn dit() -> Box<dyn Denoiser> {
     let config =
         DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, ..Default::default() };
-    Box::new(config.build(DataSpec { sample: [4, 6, 3], classes: 3 }).unwrap())
+    Box::new(config.build(DataSpec::labelled([4, 6, 3], 3)).unwrap())
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -123,7 +125,7 @@ fn pytorch_loads_exported_weights_and_gives_our_velocity() {
 #[test]
 fn weights_of_every_model_go_out_and_come_back_bit_for_bit() {
     let unet = UnetConfig { channels: 4, multipliers: vec![1, 2], embedding: 4, groups: 2 };
-    let data = DataSpec { sample: [4, 4, 2], classes: 3 };
+    let data = DataSpec::labelled([4, 4, 2], 3);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
     for model in [ModelConfig::default(), ModelConfig::Mlp(MlpConfig::default()), ModelConfig::Unet(unet)] {

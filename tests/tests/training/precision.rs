@@ -10,7 +10,7 @@ fn config(precision: Precision) -> StepConfig {
     let dit = DitConfig { width: 16, depth: 2, heads: 2, patch: 2, remat: Remat::Blocks, ..Default::default() };
     let sample = [4, 4, 1];
     let config = trainers::dit_step(ModelConfig::Dit(dit), sample, 4);
-    StepConfig { precision, data: DataSpec { sample, classes: 3 }, ..config }
+    StepConfig { precision, data: DataSpec::labelled(sample, 3), ..config }
 }
 
 /// Gradients by XLA of a phase; parameters are all away from zero, so that none hides the layers before it.

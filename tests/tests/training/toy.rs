@@ -22,7 +22,7 @@ pub fn config() -> StepConfig {
         optimizer: OptimizerConfig { learning_rate: 2e-3, warmup_steps: 50, ..Default::default() },
         steps: 900,
         ema_decay: 0.98,
-        data: DataSpec { sample: [1, 1, 2], classes: 1 },
+        data: DataSpec::labelled([1, 1, 2], 1),
         ..trainers::dit_step(model, [1, 1, 2], 64)
     };
     config.methods.flow = FlowConfig { steps: FLOW_STEPS, ..Default::default() };

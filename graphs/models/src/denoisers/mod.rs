@@ -18,6 +18,24 @@ pub struct DataSpec {
     pub sample: [usize; 3],
     /// Number of classes; the label with this number means "no class".
     pub classes: usize,
+    /// The prompts' embeddings, for networks that read them.
+    pub text: Option<TextSpec>,
+}
+
+/// The embeddings of prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextSpec {
+    /// Tokens of a prompt, padding included.
+    pub tokens: usize,
+    /// Numbers of a token.
+    pub width: usize,
+}
+
+impl DataSpec {
+    /// Labelled samples of height, width and channels, without prompts.
+    pub const fn labelled(sample: [usize; 3], classes: usize) -> Self {
+        DataSpec { sample, classes, text: None }
+    }
 }
 
 /// `[model]`.

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn biases_norms_and_class_embeddings_are_not_decayed() {
         let optimizer = Optimizer::new(OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() }, 1).unwrap();
-        let data = DataSpec { sample: [8, 8, 1], classes: 3 };
+        let data = DataSpec::labelled([8, 8, 1], 3);
         let dit = ModelConfig::Dit(DitConfig { qk_norm: true, ..DitConfig::default() });
         let unet = ModelConfig::Unet(UnetConfig { groups: 8, ..UnetConfig::default() });
         for model in [dit, unet, ModelConfig::Mlp(MlpConfig::default())] {

@@ -1,0 +1,106 @@
+//! Our values of a case against the library's.
+
+use std::{fs, path::Path};
+
+use twinflow_array::{DType, HostArray, Place, Tree, leaves, map};
+use twinflow_checkpoints::import_safetensors;
+use twinflow_compiler::{Tensor, trace, value_and_grad};
+use twinflow_nn::Params;
+use twinflow_tests::xla;
+
+use super::{
+    Inputs, Kind, Network,
+    case::{self, Arrays, Case},
+};
+
+/// Checks every case of a folder.
+///
+/// # Panics
+/// With every value that is too far.
+pub fn folder(kind: &Kind, folder: &Path) {
+    let config = serde_json::from_str(&fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+    let mut far = Vec::new();
+    for case in case::read(&folder.join("io.h5")) {
+        let network = (kind.network)(&config, &case);
+        let spec = network.parameters().spec();
+        let params = import_safetensors(&folder.join("model.safetensors"), &spec)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let ours = Values::of(network.as_ref(), &params, &case);
+        far.extend(ours.too_far(kind, &case).into_iter().map(|line| format!("{}{} {line}", kind.name, case.name)));
+    }
+    assert!(far.is_empty(), "too far from the library:\n{}", far.join("\n"));
+}
+
+/// What we compute for a case.
+struct Values {
+    out: HostArray,
+    inputs: Arrays,
+    /// By the library's names, in its layouts.
+    parameters: Arrays,
+}
+
+impl Values {
+    fn of(network: &dyn Network, params: &Params<HostArray>, case: &Case) -> Values {
+        let (names, floats): (Vec<_>, Vec<_>) = case.inputs.iter().filter(|(_, array)| is_float(array)).unzip();
+        let floats: Vec<HostArray> = floats.into_iter().cloned().collect();
+        let arguments = (params.clone(), floats);
+        let (program, ()) = trace(|trace| {
+            let arguments = map(&arguments, |place, array| trace.input(place.path(), array.ty().clone()));
+            let constant = |(name, array): (&String, &HostArray)| (name.clone(), trace.constant(array.clone()));
+            let integers: Inputs<'_> = case.inputs.iter().filter(|(_, array)| !is_float(array)).map(constant).collect();
+            let ((_, out), gradients) = value_and_grad(&arguments, |(params, floats): (Params<Tensor<'_>>, Vec<_>)| {
+                let floats = names.iter().map(|name| (*name).clone()).zip(floats);
+                let out = network.out(&params, &integers.clone().into_iter().chain(floats).collect());
+                ((out * trace.constant(case.probe.clone())).sum_all(), out)
+            });
+            trace.outputs("out", &out);
+            trace.outputs("gradients", &gradients);
+        })
+        .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        let inputs: Vec<HostArray> = leaves(&arguments).into_iter().cloned().collect();
+        let mut results = xla::run(&program, &inputs).into_iter();
+        let out = results.next().unwrap();
+        let gradients = params.with_leaves(results.by_ref().take(params.leaves().len()).collect::<Vec<_>>());
+        Values { out, inputs: names.into_iter().cloned().zip(results).collect(), parameters: external(&gradients) }
+    }
+
+    fn too_far(&self, kind: &Kind, case: &Case) -> Vec<String> {
+        let mut far = Vec::new();
+        let mut check = |name: String, actual: Option<&HostArray>, expected: &HostArray, limit: f64| {
+            let distance = actual.map_or(f64::INFINITY, |actual| distance(actual, expected));
+            if !(distance <= limit) {
+                far.push(format!("{name}: relative L2 distance {distance:.1e}, at most {limit:.0e}"));
+            }
+        };
+        check("out".to_owned(), Some(&self.out), &case.out, kind.out);
+        for (name, expected) in &case.input_gradients {
+            let time = matches!(name.as_str(), "timestep" | "target");
+            let limit = if time { kind.time_gradients } else { kind.gradients };
+            check(format!("gradient in {name}"), self.inputs.get(name), expected, limit);
+        }
+        for (name, expected) in &case.parameter_gradients {
+            check(format!("gradient in {name}"), self.parameters.get(name), expected, kind.gradients);
+        }
+        far
+    }
+}
+
+fn is_float(array: &HostArray) -> bool {
+    array.dtype() == DType::F32
+}
+
+fn external(params: &Params<HostArray>) -> Arrays {
+    let mut arrays = Arrays::new();
+    params.visit(&Place::root(), &mut |place, array| arrays.extend(place.to_external(array).unwrap()));
+    arrays
+}
+
+/// Relative L2 distance; of an expected zero, the norm itself.
+fn distance(actual: &HostArray, expected: &HostArray) -> f64 {
+    assert_eq!(actual.shape(), expected.shape());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let (actual, expected) = (actual.to_f64(), expected.to_f64());
+    let difference = norm(&mut actual.iter().zip(&expected).map(|(a, e)| a - e));
+    let length = norm(&mut expected.iter().copied());
+    if length == 0.0 { difference } else { difference / length }
+}
