@@ -96,7 +96,10 @@ fn gradients_agree_with_central_differences() {
             let analytic: f64 = gradient.iter().zip(&direction).map(|(slope, along)| slope * along).sum();
             let size: f64 = gradient.iter().zip(&direction).map(|(slope, along)| (slope * along).abs()).sum();
             assert!(size > 0.0, "{name}, leaf {leaf} has no gradient");
-            assert!((analytic - numeric).abs() < 1e-6 * size, "{name}, leaf {leaf}: {analytic}, {numeric}");
+            // The difference of two values carries their last bits, which a leaf of little effect does not drown.
+            let rounding = 10.0 * f64::EPSILON * at(0.0).abs() / STEP;
+            let near = (analytic - numeric).abs() < 1e-6 * size + rounding;
+            assert!(near, "{name}, leaf {leaf}: {analytic}, {numeric}");
         }
     }
 }
