@@ -91,7 +91,7 @@ pub fn join_heads(x_bhtk: Tensor<'_>) -> Tensor<'_> {
 }
 
 /// A product for each sample and head.
-fn heads_dot(lhs_contract: [usize; 1], rhs_contract: [usize; 1]) -> DotDims {
+pub(crate) fn heads_dot(lhs_contract: [usize; 1], rhs_contract: [usize; 1]) -> DotDims {
     DotDims {
         lhs_contract: lhs_contract.to_vec(),
         rhs_contract: rhs_contract.to_vec(),

@@ -1,7 +1,7 @@
 //! Embeddings of the time t and of the target time r.
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{HostArray, ParamPath, Tree, map};
+use twinflow_array::{DType, HostArray, ParamPath, Tree, map};
 use twinflow_compiler::{Tensor, concatenate};
 
 use crate::{Init, Linear};
@@ -69,6 +69,14 @@ impl TimestepEmbedding<Init> {
     pub fn new(hidden: usize, width: usize) -> Self {
         TimestepEmbedding { linear_1: Linear::fan_in(FEATURES, hidden), linear_2: Linear::fan_in(hidden, width) }
     }
+
+    /// Normal weights, zero bias.
+    pub fn normal(hidden: usize, width: usize, std: f64) -> Self {
+        TimestepEmbedding {
+            linear_1: Linear::normal(FEATURES, hidden, std),
+            linear_2: Linear::normal(hidden, width, std),
+        }
+    }
 }
 
 impl<'t> TimestepEmbedding<Tensor<'t>> {
@@ -97,8 +105,82 @@ pub enum TargetTime {
     /// `E1(t) + E2(r)`: both are learnt from the first step on. For training from scratch.
     #[default]
     Embedding,
-    /// `E1(t) + E2(r) (t - r)`, E2 starting as a copy of E1: a pretrained model is unchanged at r = t.
+    /// `E1(t) + E2(r) (t - r)`: a pretrained model is unchanged at r = t, whatever E2 starts as.
     Difference,
+    /// `E1(t - r / 2)`: no parameters for r, as low-rank adapters want it. A pretrained model is asked at t / 2 where
+    /// r = t.
+    Half,
+    /// `E1(t)`: a pretrained model as it is, which knows of no r.
+    Ignored,
+}
+
+impl TargetTime {
+    /// Whether r has an embedding of its own, E2.
+    pub fn has_embedding(self) -> bool {
+        matches!(self, TargetTime::Embedding | TargetTime::Difference)
+    }
+
+    /// The time that E1 is asked at; t, r f32 `[b]`.
+    #[track_caller]
+    pub fn asked<'t>(self, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+        if self == TargetTime::Half { t - r * 0.5 } else { t }
+    }
+
+    /// What E1 and E2 gave, each `[b, width]`, as one; t, r f32 `[b]` in [-1, 1].
+    #[track_caller]
+    pub fn join<'t>(self, first: Tensor<'t>, second: Option<Tensor<'t>>, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+        match (self, second) {
+            (TargetTime::Difference, Some(second)) => first + second * (t - r).expand_dims(-1),
+            (_, Some(second)) => first + second,
+            (_, None) => first,
+        }
+    }
+}
+
+/// How the sign of a time reaches the network: negative times are those of its own fakes.
+///
+/// Cosines are the same for t and -t; sines change their sign. A network that was trained on positive times has never
+/// seen the other sines, so a negative time is another input to it, but one of which it knows nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSign {
+    /// The embedders are given the negative time.
+    #[default]
+    Signed,
+    /// The embedders are given the time's absolute value, and a [`SignEmbedding`] of t is added: a pretrained model
+    /// starts with the same answer for t and -t.
+    Embedding,
+}
+
+impl TimeSign {
+    /// The time that an embedder is given.
+    #[track_caller]
+    pub fn seen(self, time: Tensor<'_>) -> Tensor<'_> {
+        if self == TimeSign::Embedding { time.abs() } else { time }
+    }
+}
+
+/// One vector for times from zero up, and one for negative times.
+#[derive(Clone, Debug, Tree)]
+pub struct SignEmbedding<L> {
+    /// `[2, width]`.
+    #[tree(external = "weight")]
+    pub table: L,
+}
+
+impl SignEmbedding<Init> {
+    /// All zero.
+    pub fn new(width: usize) -> Self {
+        SignEmbedding { table: Init::zeros([2, width]) }
+    }
+}
+
+impl<'t> SignEmbedding<Tensor<'t>> {
+    /// t f32 `[b]` -> `[b, width]`.
+    #[track_caller]
+    pub fn forward(&self, t: Tensor<'t>) -> Tensor<'t> {
+        self.table.take(t.lt(0.0).convert(DType::I32))
+    }
 }
 
 /// The embeddings of t and r together.
@@ -107,22 +189,24 @@ pub struct TwoTimes<L> {
     /// E1.
     #[tree(external = "t_embedder")]
     pub time: TimeEmbedding<L>,
-    /// E2.
+    /// E2, where r has one.
     #[tree(external = "r_embedder")]
-    pub target_time: TimeEmbedding<L>,
+    pub target_time: Option<TimeEmbedding<L>>,
     /// How they join.
     pub join: TargetTime,
 }
 
 impl TwoTimes<Init> {
-    /// Embeddings of this width; `path` is where the result sits in the model's tree.
+    /// Embeddings of this width; `path` is where the result sits in the model's tree. E2 of
+    /// [`TargetTime::Difference`] starts as a copy of E1.
     pub fn new(width: usize, join: TargetTime, path: &ParamPath) -> Self {
         let time = TimeEmbedding::new(width);
         let target_time = match join {
-            TargetTime::Embedding => time.clone(),
+            TargetTime::Embedding => Some(time.clone()),
             TargetTime::Difference => {
-                map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path())))
+                Some(map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path()))))
             }
+            TargetTime::Half | TargetTime::Ignored => None,
         };
         TwoTimes { time, target_time, join }
     }
@@ -132,10 +216,8 @@ impl<'t> TwoTimes<Tensor<'t>> {
     /// t, r f32 `[b]` -> `[b, width]`.
     #[track_caller]
     pub fn forward(&self, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
-        let (time, target) = (self.time.forward(t), self.target_time.forward(r));
-        match self.join {
-            TargetTime::Embedding => time + target,
-            TargetTime::Difference => time + target * (t - r).expand_dims(-1),
-        }
+        let first = self.time.forward(self.join.asked(t, r));
+        let second = self.target_time.as_ref().map(|embedding| embedding.forward(r));
+        self.join.join(first, second, t, r)
     }
 }

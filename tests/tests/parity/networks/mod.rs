@@ -4,6 +4,7 @@
 
 mod case;
 mod compare;
+mod sana;
 
 use std::{
     env,
@@ -38,7 +39,10 @@ pub struct Kind {
 }
 
 /// Every network that is checked.
-const KINDS: &[Kind] = &[];
+const KINDS: &[Kind] = &[
+    Kind { name: "sana", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+    Kind { name: "sana_target", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+];
 
 /// Encoders and autoencoders, whose networks are not written yet.
 const NOT_YET: [&str; 11] = [
