@@ -37,6 +37,14 @@ impl Conv2d<Init> {
         Conv2d { weight, bias: Init::zeros([outputs]), stride: 1 }
     }
 
+    /// Weight and bias uniform in `+-1 / sqrt(inputs)`, inputs all that an output sees, as PyTorch's `nn.Conv2d` starts;
+    /// stride 1.
+    pub fn fan_in(side: usize, inputs: usize, outputs: usize) -> Self {
+        let bound = 1.0 / ((side * side * inputs) as f64).sqrt();
+        let weight = Init::uniform([side, side, inputs, outputs], bound);
+        Conv2d { weight, bias: Init::uniform([outputs], bound), stride: 1 }
+    }
+
     /// All zero, stride 1: the layer's branch starts switched off.
     pub fn zeros(side: usize, inputs: usize, outputs: usize) -> Self {
         Conv2d { weight: Init::zeros([side, side, inputs, outputs]), bias: Init::zeros([outputs]), stride: 1 }

@@ -69,6 +69,14 @@ impl TimestepEmbedding<Init> {
     pub fn new(hidden: usize, width: usize) -> Self {
         TimestepEmbedding { linear_1: Linear::fan_in(FEATURES, hidden), linear_2: Linear::fan_in(hidden, width) }
     }
+
+    /// Normal weights, zero bias.
+    pub fn normal(hidden: usize, width: usize, std: f64) -> Self {
+        TimestepEmbedding {
+            linear_1: Linear::normal(FEATURES, hidden, std),
+            linear_2: Linear::normal(hidden, width, std),
+        }
+    }
 }
 
 impl<'t> TimestepEmbedding<Tensor<'t>> {

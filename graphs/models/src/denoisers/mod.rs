@@ -2,13 +2,21 @@
 
 mod dit;
 mod mlp;
+mod mmdit;
+mod patches;
+mod qwen_image;
+mod remat;
+mod sd3;
 mod unet;
 
 use serde::{Deserialize, Serialize};
 use twinflow_nn::{ConfigError, Denoiser};
 
-pub use dit::{Dit, DitConfig, Remat};
+pub use dit::{Dit, DitConfig};
 pub use mlp::{MlpConfig, MlpNetwork};
+pub use qwen_image::{QwenImage, QwenImageConfig};
+pub use remat::Remat;
+pub use sd3::{Sd3, Sd3Config};
 pub use unet::{Unet, UnetConfig};
 
 /// The data that a network is built for.
@@ -36,6 +44,15 @@ impl DataSpec {
     pub const fn labelled(sample: [usize; 3], classes: usize) -> Self {
         DataSpec { sample, classes, text: None }
     }
+
+    /// The prompts, for a network of this kind that reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if the data have none.
+    pub fn text_for(&self, kind: &'static str) -> Result<TextSpec, ConfigError> {
+        let allowed = "it reads prompts, and the data have none";
+        self.text.ok_or(ConfigError::Value { key: "model.kind", value: format!("{kind:?}"), allowed })
+    }
 }
 
 /// `[model]`.
@@ -46,6 +63,10 @@ pub enum ModelConfig {
     Dit(DitConfig),
     /// Residual MLP for samples of a few numbers, such as 2-D toys.
     Mlp(MlpConfig),
+    /// Qwen-Image, a transformer of two streams for text to image and for editing.
+    QwenImage(QwenImageConfig),
+    /// Stable Diffusion 3 and 3.5, transformers of two streams for text to image.
+    Sd3(Sd3Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
 }
@@ -65,6 +86,8 @@ impl ModelConfig {
         Ok(match self {
             ModelConfig::Dit(config) => Box::new(config.build(data)?),
             ModelConfig::Mlp(config) => Box::new(config.build(data)?),
+            ModelConfig::QwenImage(config) => Box::new(config.build(data)?),
+            ModelConfig::Sd3(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
         })
     }

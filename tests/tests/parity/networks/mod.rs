@@ -4,6 +4,7 @@
 
 mod case;
 mod compare;
+mod mmdit;
 
 use std::{
     env,
@@ -38,7 +39,17 @@ pub struct Kind {
 }
 
 /// Every network that is checked.
-const KINDS: &[Kind] = &[];
+const KINDS: &[Kind] = &[
+    Kind { name: "qwen_image", network: mmdit::qwen_image, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+    Kind {
+        name: "qwen_image_target",
+        network: mmdit::qwen_image_target,
+        out: 1e-5,
+        gradients: 1e-4,
+        time_gradients: 1e-4,
+    },
+    Kind { name: "sd3", network: mmdit::sd3, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+];
 
 /// Encoders and autoencoders, whose networks are not written yet.
 const NOT_YET: [&str; 11] = [
