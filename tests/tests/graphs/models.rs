@@ -98,7 +98,11 @@ fn gradients_agree_with_central_differences() {
                 });
                 outputs[0].sum()
             };
-            let numeric = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            let slope = |step: f64| (at(step) - at(-step)) / (2.0 * step);
+            // t and r, the last two, are embedded in thousandths: along them the error of second order still counts, and
+            // is taken out (Richardson).
+            let is_time = leaf + 2 >= gradients.len();
+            let numeric = if is_time { (4.0 * slope(STEP / 2.0) - slope(STEP)) / 3.0 } else { slope(STEP) };
             let analytic: f64 = gradient.iter().zip(&direction).map(|(slope, along)| slope * along).sum();
             let size: f64 = gradient.iter().zip(&direction).map(|(slope, along)| (slope * along).abs()).sum();
             assert!(size > 0.0, "{name}, leaf {leaf} has no gradient");
