@@ -6,18 +6,18 @@ use twinflow_nn::{Init, Linear, RmsNorm, attend, join_heads, rotate_neighbours, 
 
 /// Sizes and options of a [`JointAttention`] and of an [`AttentionLayers`].
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct JointDims {
+pub(in crate::denoisers) struct JointDims {
     /// Width of a token; a multiple of `heads`.
-    pub(in super::super) width: usize,
+    pub(in crate::denoisers) width: usize,
     /// Heads.
-    pub(in super::super) heads: usize,
+    pub(in crate::denoisers) heads: usize,
     /// Normalise queries and keys per head.
-    pub(in super::super) qk_norm: bool,
+    pub(in crate::denoisers) qk_norm: bool,
 }
 
 /// Attention of a picture's tokens, by itself or as its half of a [`JointAttention`].
 #[derive(Clone, Debug, Tree)]
-pub(in super::super) struct AttentionLayers<L> {
+pub(in crate::denoisers) struct AttentionLayers<L> {
     #[tree(external = "to_q+to_k+to_v")]
     qkv: Linear<L>,
     #[tree(external = "norm_q")]
@@ -31,7 +31,7 @@ pub(in super::super) struct AttentionLayers<L> {
 
 /// Attention of two streams to the tokens of both.
 #[derive(Clone, Debug, Tree)]
-pub(in super::super) struct JointAttention<L> {
+pub(in crate::denoisers) struct JointAttention<L> {
     #[tree(external = "")]
     image: AttentionLayers<L>,
     #[tree(external = "add_q_proj+add_k_proj+add_v_proj")]
@@ -47,16 +47,16 @@ pub(in super::super) struct JointAttention<L> {
 
 /// What the joint tokens, the prompt's first, are told of their places.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Joining<'t> {
+pub(in crate::denoisers) struct Joining<'t> {
     /// Rotary angles, `[t, k / 2]`.
-    pub(in super::super) angles: Tensor<'t>,
+    pub(in crate::denoisers) angles: Tensor<'t>,
     /// What is added to the scores of the keys, `[b, 1, 1, t]`.
-    pub(in super::super) bias: Tensor<'t>,
+    pub(in crate::denoisers) bias: Tensor<'t>,
 }
 
 impl AttentionLayers<Init> {
     /// Weights as PyTorch's `nn.Linear` starts.
-    pub(in super::super) fn new(dims: JointDims) -> Self {
+    pub(in crate::denoisers) fn new(dims: JointDims) -> Self {
         AttentionLayers {
             qkv: Linear::fan_in(dims.width, 3 * dims.width),
             q_norm: dims.norm(),
@@ -69,7 +69,7 @@ impl AttentionLayers<Init> {
 
 impl JointAttention<Init> {
     /// Weights as PyTorch's `nn.Linear` starts.
-    pub(in super::super) fn new(dims: JointDims) -> Self {
+    pub(in crate::denoisers) fn new(dims: JointDims) -> Self {
         JointAttention {
             image: AttentionLayers::new(dims),
             text_qkv: Linear::fan_in(dims.width, 3 * dims.width),
@@ -80,7 +80,7 @@ impl JointAttention<Init> {
     }
 
     /// The same whose prompt's stream ends here.
-    pub(in super::super) fn without_text_out(self) -> Self {
+    pub(in crate::denoisers) fn without_text_out(self) -> Self {
         JointAttention { text_out: None, ..self }
     }
 }
@@ -94,7 +94,7 @@ impl JointDims {
 impl<'t> AttentionLayers<Tensor<'t>> {
     /// x `[b, t, d]` -> `[b, t, d]`.
     #[track_caller]
-    pub(in super::super) fn forward(&self, x_btd: Tensor<'t>) -> Tensor<'t> {
+    pub(in crate::denoisers) fn forward(&self, x_btd: Tensor<'t>) -> Tensor<'t> {
         let [q_bhtk, k_bhtk, v_bhtk] = self.project(x_btd);
         self.out.forward(join_heads(attend(q_bhtk, k_bhtk, v_bhtk, None)))
     }
@@ -107,7 +107,7 @@ impl<'t> AttentionLayers<Tensor<'t>> {
 impl<'t> JointAttention<Tensor<'t>> {
     /// The tokens of pictures and of the prompt, each `[b, .., d]` -> both anew, the prompt's where its stream goes on.
     #[track_caller]
-    pub(in super::super) fn forward(
+    pub(in crate::denoisers) fn forward(
         &self,
         image_btd: Tensor<'t>,
         text_btd: Tensor<'t>,
