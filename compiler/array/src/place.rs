@@ -7,13 +7,15 @@ use crate::{ArrayError, HostArray, Layout, ParamPath, TensorType};
 /// A leaf's path, the names of the tensors that hold it in other programs' files, and their layout there.
 ///
 /// Names differ from the path only where `#[tree(external = "..")]` says so. A segment `*` stands for a stacked layer's
-/// number, in the path and in every name: layer i of the leaf is a tensor of its own there. Several names are the parts
-/// of a join along the last dim, in equal shares.
+/// number, in the path and in every name: layer i of the leaf is a tensor of its own there, numbered from 0 or from
+/// where `#[tree(first = "..")]` says. Several names are the parts of a join along the last dim, in equal shares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     path: ParamPath,
     /// `None`: the path, with dots.
     external: Option<Vec<String>>,
+    /// For each star, the number elsewhere of the first layer.
+    first: Vec<usize>,
     layout: Layout,
 }
 
@@ -25,12 +27,18 @@ impl Place {
 
     /// The place of a field, of any number of segments: none if `name` is empty.
     pub fn new(name: impl fmt::Display) -> Self {
-        Place { path: ParamPath::root().join(name), ..Place::default() }
+        let path = ParamPath::root().join(name);
+        Place { first: vec![0; stars(path.as_str().split('/'))], path, ..Place::default() }
     }
 
     /// With another name elsewhere: segments separated by dots, the names of a join by `+`; empty for no segment.
     pub fn with_external(self, external: &str) -> Self {
         Place { external: Some(external.split('+').map(str::to_owned).collect()), ..self }
+    }
+
+    /// With stacked layers whose numbers elsewhere begin at `first`: one of several stacks that share a numbering.
+    pub fn with_first(self, first: usize) -> Self {
+        Place { first: vec![first; self.first.len()], ..self }
     }
 
     /// With another layout elsewhere.
@@ -45,7 +53,8 @@ impl Place {
             above.iter().flat_map(|above| below.iter().map(move |below| dotted(above, below))).collect()
         });
         let layout = if below.layout == Layout::Same { self.layout } else { below.layout };
-        Place { path: self.path.join(&below.path), external, layout }
+        let first = [&self.first[..], &below.first].concat();
+        Place { path: self.path.join(&below.path), external, first, layout }
     }
 
     /// The leaf's name in this program.
@@ -152,7 +161,7 @@ impl Parts {
         let part = ty.with_shape(shape);
         let last = part.shape.last().copied().unwrap_or(1);
         let row = if joined == 1 { part.bytes() } else { last * ty.dtype.size() }.max(1);
-        Ok(Parts { names: numbered(&external, stacked), joined, row, rows: part.bytes() / row, ty: part })
+        Ok(Parts { names: numbered(&external, stacked, &place.first), joined, row, rows: part.bytes() / row, ty: part })
     }
 
     /// Where the rows of part `i` begin in the leaf, in bytes.
@@ -167,22 +176,24 @@ fn stars<'a>(segments: impl Iterator<Item = &'a str>) -> usize {
     segments.filter(|segment| *segment == "*").count()
 }
 
-/// The names with the numbers of every layer in place of their stars, layer by layer.
-fn numbered(names: &[String], stacked: &[usize]) -> Vec<String> {
-    let Some((&depth, inner)) = stacked.split_first() else { return names.to_vec() };
+/// The names with the numbers of every layer, from the first, in place of their stars, layer by layer.
+fn numbered(names: &[String], stacked: &[usize], first: &[usize]) -> Vec<String> {
+    let (Some((&depth, inner)), Some((&start, inner_first))) = (stacked.split_first(), first.split_first()) else {
+        return names.to_vec();
+    };
     let layer = |i: usize| {
         let number = i.to_string();
         let name = |name: &String| {
-            let mut first = true;
+            let mut is_outermost = true;
             let segments = name.split('.').map(|segment| match segment {
-                "*" if std::mem::take(&mut first) => number.as_str(),
+                "*" if std::mem::take(&mut is_outermost) => number.as_str(),
                 other => other,
             });
             segments.collect::<Vec<_>>().join(".")
         };
-        numbered(&names.iter().map(name).collect::<Vec<_>>(), inner)
+        numbered(&names.iter().map(name).collect::<Vec<_>>(), inner, inner_first)
     };
-    (0..depth).flat_map(layer).collect()
+    (start..start + depth).flat_map(layer).collect()
 }
 
 fn dotted(above: &str, below: &str) -> String {

@@ -22,6 +22,8 @@ impl<T> Leaf for &T {}
 /// - `#[tree(name = "blocks/*")]`: other segments; none if it is empty.
 /// - `#[tree(external = "transformer_blocks.*")]`: the segments in other programs' files, where they are not the same;
 ///   `"to_q+to_k+to_v"` for what they keep in several tensors that follow each other along the last dim here.
+/// - `#[tree(first = "depth")]`, beside a name with a `*`: the field of the struct, a `usize`, that holds the number of the
+///   first layer in other programs' files, where layers that differ follow each other.
 /// - `#[tree(layout = "linear")]`, `"conv"`, `"conv_transpose"`: the [`Layout`](crate::Layout) of a weight there.
 pub trait Tree: Sized {
     /// The leaf type.

@@ -115,3 +115,31 @@ fn a_leaf_that_does_not_fit_its_place_is_named() {
     let error = Place::new("bias").from_external(&TensorType::f32([2]), wrong).unwrap_err();
     assert_eq!(error.to_string(), "'bias' is f32[2]: 'bias' is f32[], not f32[2]");
 }
+
+/// Layers of two kinds that others number in one go, each with parts of its own.
+#[derive(Clone, Tree)]
+struct Runs<L> {
+    #[tree(name = "wide/*", external = "layers.*")]
+    wide: L,
+    #[tree(name = "narrow/*", external = "layers.*", first = "depth_of_wide")]
+    narrow: Parts<L>,
+    depth_of_wide: usize,
+}
+
+#[derive(Clone, Tree)]
+struct Parts<L> {
+    #[tree(name = "parts/*")]
+    parts: L,
+}
+
+#[test]
+fn stacks_that_follow_each_other_share_a_numbering() {
+    let parts = Parts { parts: TensorType::f32([2, 2, 1]) };
+    let runs = Runs { wide: TensorType::f32([3, 4]), narrow: parts, depth_of_wide: 3 };
+    let mut names = Vec::new();
+    runs.visit(&Place::root(), &mut |place, ty| {
+        names.extend(place.external_types(ty).unwrap().into_iter().map(|(name, _)| name));
+    });
+    let narrow = ["layers.3.parts.0", "layers.3.parts.1", "layers.4.parts.0", "layers.4.parts.1"];
+    assert_eq!(names, [&["layers.0", "layers.1", "layers.2"][..], &narrow].concat());
+}

@@ -11,7 +11,8 @@ use syn::{
 /// Implements `Tree` for `struct Name<L> { .. }`, where `L` is the leaf type.
 ///
 /// Fields whose type mentions `L` are children; the others are copied by `Clone`. The attributes `#[tree(name = "..")]`,
-/// `#[tree(external = "..")]` and `#[tree(layout = "..")]` on a field are those of `twinflow_array::Tree`.
+/// `#[tree(external = "..")]`, `#[tree(first = "..")]` and `#[tree(layout = "..")]` on a field are those of
+/// `twinflow_array::Tree`.
 #[proc_macro_derive(Tree, attributes(tree))]
 pub fn derive_tree(input: TokenStream) -> TokenStream {
     expand(&parse_macro_input!(input as DeriveInput)).unwrap_or_else(Error::into_compile_error).into()
@@ -86,14 +87,15 @@ impl Child {
         let mut changes = Tokens::new();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("tree")) {
             attribute.parse_nested_meta(|meta| {
-                let known = ["name", "external", "layout"].into_iter().find(|known| meta.path.is_ident(known));
+                let known = ["name", "external", "first", "layout"].into_iter().find(|known| meta.path.is_ident(known));
                 let Some(known) = known else {
-                    return Err(meta.error("expected `name = \"..\"`, `external = \"..\"` or `layout = \"..\"`"));
+                    return Err(meta.error("expected `name`, `external`, `first` or `layout`, each `= \"..\"`"));
                 };
                 let text = meta.value()?.parse::<LitStr>()?;
                 match known {
                     "name" => name = text.value(),
                     "external" => changes.extend(external(&text)?),
+                    "first" => changes.extend(first(&text)?),
                     _ => changes.extend(layout(&text)?),
                 }
                 Ok(())
@@ -111,6 +113,11 @@ fn external(text: &LitStr) -> syn::Result<Tokens> {
         return Err(Error::new(text.span(), "expected segments separated by `.`, names of a join separated by `+`"));
     }
     Ok(quote! { .with_external(#names) })
+}
+
+fn first(text: &LitStr) -> syn::Result<Tokens> {
+    let field: Ident = text.parse()?;
+    Ok(quote! { .with_first(self.#field) })
 }
 
 fn layout(text: &LitStr) -> syn::Result<Tokens> {

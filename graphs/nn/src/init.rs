@@ -11,6 +11,7 @@ pub struct Init {
     rule: Rule,
     /// The path whose random numbers are used, if not the parameter's own.
     drawn_as: Option<ParamPath>,
+    is_fixed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,13 +19,14 @@ enum Rule {
     Constant(f64),
     Normal { std: f64 },
     Uniform { bound: f64 },
+    PositionGrid { side: usize, width: usize, step: f64 },
 }
 
 impl Leaf for Init {}
 
 impl Init {
     fn new(shape: impl Into<Shape>, rule: Rule) -> Self {
-        Init { shape: shape.into(), rule, drawn_as: None }
+        Init { shape: shape.into(), rule, drawn_as: None, is_fixed: false }
     }
 
     /// All zero.
@@ -52,6 +54,23 @@ impl Init {
         Self::uniform([inputs, outputs], (6.0 / (inputs + outputs) as f64).sqrt())
     }
 
+    /// Sine and cosine embedding of a square grid's positions, `[1, side * side, width]`, row by row: the first half of
+    /// the channels tells the column, the second the row, each in sines, then cosines of `step` times its number.
+    /// `width` is a multiple of 4.
+    pub fn position_grid(side: usize, width: usize, step: f64) -> Self {
+        Self::new([1, side * side, width], Rule::PositionGrid { side, width, step })
+    }
+
+    /// Stays what it is: a table that other programs keep among the parameters, but do not train.
+    pub fn fixed(self) -> Self {
+        Init { is_fixed: true, ..self }
+    }
+
+    /// Whether training leaves it alone.
+    pub fn is_fixed(&self) -> bool {
+        self.is_fixed
+    }
+
     /// The same first values as the parameter at `path`, which must have the same rule and shape.
     pub fn copy_of(self, path: ParamPath) -> Self {
         Init { drawn_as: Some(path), ..self }
@@ -76,10 +95,20 @@ impl Init {
             Rule::Constant(value) => value,
             Rule::Normal { std } => std * normal(key, i as u64),
             Rule::Uniform { bound } => bound * (2.0 * uniform(key, i as u64) - 1.0),
+            Rule::PositionGrid { side, width, step } => wave(i / width, i % width, [side, width / 4], step),
         };
         let values: Vec<f64> = (0..self.shape.elements()).map(value).collect();
         HostArray::from_f64(self.ty(), &values).expect("as many values as the shape holds")
     }
+}
+
+/// One channel of a grid's token: see [`Init::position_grid`].
+fn wave(token: usize, channel: usize, [side, quarter]: [usize; 2], step: f64) -> f64 {
+    let part = channel / quarter;
+    let position = if part < 2 { token % side } else { token / side };
+    let frequency = 1e4f64.powf(-((channel % quarter) as f64) / quarter as f64);
+    let angle = step * position as f64 * frequency;
+    if part.is_multiple_of(2) { angle.sin() } else { angle.cos() }
 }
 
 /// FNV-1a over the path's text.

@@ -237,7 +237,7 @@ impl Trainer {
     }
 }
 
-/// Which parameters are trained: those that no pattern of `freeze` matches.
+/// Which parameters are trained: those that no pattern of `freeze` matches and that are not fixed by themselves.
 fn trained(inits: &Params<Init>, freeze: &[String]) -> Result<Vec<bool>, ConfigError> {
     const KEY: &str = "train.freeze";
     let rules = ParamRules::new(freeze.iter().map(|pattern| (pattern.as_str(), ())));
@@ -247,7 +247,8 @@ fn trained(inits: &Params<Init>, freeze: &[String]) -> Result<Vec<bool>, ConfigE
         let known = inits.paths().map(ParamPath::as_str).collect::<Vec<_>>().join(", ");
         return Err(ConfigError::NoMatch { key: KEY, pattern: (*pattern).to_owned(), known });
     }
-    let is_trained: Vec<bool> = inits.paths().map(|path| rules.find(path).is_none()).collect();
+    let pairs = inits.paths().zip(inits.leaves());
+    let is_trained: Vec<bool> = pairs.map(|(path, init)| rules.find(path).is_none() && !init.is_fixed()).collect();
     require(is_trained.contains(&true), KEY, freeze, "patterns that leave at least one parameter to train")?;
     Ok(is_trained)
 }

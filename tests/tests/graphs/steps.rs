@@ -7,7 +7,7 @@ use twinflow_methods::{
     flow_matching::FlowConfig,
     twinflow::{GuidanceAgainst, TeacherKind, TwinFlowConfig, Variant},
 };
-use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, Remat, UnetConfig};
+use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, Remat, Sd3Config, TextSpec, UnetConfig};
 use twinflow_tests::trainers;
 use twinflow_training::{Batch, Precision, State, StepConfig, Trainer, optim::OptimizerConfig};
 
@@ -297,6 +297,16 @@ fn frozen_parameters_stay_and_have_no_moments() {
         let difference = (&gradient - &all[&name]).mapv(f64::abs).sum();
         assert!(difference < 1e-12, "{name}: {difference}");
     }
+}
+
+#[test]
+fn a_table_that_files_keep_among_the_parameters_is_not_trained() {
+    let sd3 = Sd3Config { depth: 1, heads: 1, head_width: 4, pos_embed_max_size: 4, ..Default::default() };
+    let sd3 = ModelConfig::Sd3(Sd3Config { dual_attention_layers: 0, ..sd3 });
+    let data = DataSpec { text: Some(TextSpec { tokens: 3, width: 4 }), ..DataSpec::labelled([4, 4, 1], 3) };
+    let start = Trainer::new(StepConfig { model: sd3, data, ..toy() }).unwrap().init(7);
+    assert_eq!(start.frozen.paths().map(|path| path.as_str()).collect::<Vec<_>>(), ["positions"]);
+    assert!(start.trained.paths().all(|path| path.as_str() != "positions"));
 }
 
 #[test]

@@ -16,7 +16,9 @@ use safetensors::SafeTensors;
 use twinflow_array::{DType, HostArray, Place, TensorType, Tree, leaves, map};
 use twinflow_checkpoints::{Checkpoint, ExportOptions, Metadata, SaveRequest, export, import_safetensors, save};
 use twinflow_compiler::trace;
-use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, UnetConfig};
+use twinflow_models::denoisers::{
+    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImageConfig, Sd3Config, TextSpec, UnetConfig,
+};
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 use twinflow_tests::{values, xla};
 
@@ -126,10 +128,21 @@ fn pytorch_loads_exported_weights_and_gives_our_velocity() {
 #[test]
 fn weights_of_every_model_go_out_and_come_back_bit_for_bit() {
     let unet = UnetConfig { channels: 4, multipliers: vec![1, 2], embedding: 4, groups: 2 };
-    let data = DataSpec::labelled([4, 4, 2], 3);
+    let qwen_image = QwenImageConfig { depth: 2, heads: 2, axes_dims_rope: [2, 2, 2], ..Default::default() };
+    let sd3 = Sd3Config { depth: 5, heads: 1, head_width: 4, dual_attention_layers: 2, ..Default::default() };
+    let sd3 = Sd3Config { pos_embed_max_size: 4, ..sd3 };
+    let text = Some(TextSpec { tokens: 3, width: 4 });
+    let data = DataSpec { text, ..DataSpec::labelled([4, 4, 2], 3) };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.safetensors");
-    for model in [ModelConfig::default(), ModelConfig::Mlp(MlpConfig::default()), ModelConfig::Unet(unet)] {
+    let models = [
+        ModelConfig::default(),
+        ModelConfig::Mlp(MlpConfig::default()),
+        ModelConfig::QwenImage(qwen_image),
+        ModelConfig::Sd3(sd3),
+        ModelConfig::Unet(unet),
+    ];
+    for model in models {
         let spec = model.build(data).unwrap().parameters().spec();
         let params = random(&spec);
         export_to(&path, &params, &spec);

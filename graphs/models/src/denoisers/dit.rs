@@ -4,13 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, Tree, map};
-use twinflow_compiler::{Tensor, remat, scan};
+use twinflow_compiler::{Tensor, scan};
 use twinflow_nn::{
     Attention, AttentionDims, ClassEmbedding, ConfigError, Denoiser, DenoiserInput, Init, Linear, Mlp, Params,
     TargetTime, TwoTimes, layer_norm, position_embedding_2d, require, require_multiple,
 };
 
-use crate::denoisers::DataSpec;
+use crate::denoisers::{
+    DataSpec, Remat,
+    patches::{PatchOrder, patchify, unpatchify},
+};
 
 /// `[model]` with `kind = "dit"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,17 +35,6 @@ pub struct DitConfig {
     pub target_time: TargetTime,
     /// What is computed again in the backward pass in place of being kept.
     pub remat: Remat,
-}
-
-/// What is computed again in the backward pass in place of being kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Remat {
-    /// Nothing.
-    #[default]
-    None,
-    /// Everything inside a block: memory for one block and each block's input, for a third more computation.
-    Blocks,
 }
 
 impl Default for DitConfig {
@@ -149,7 +141,8 @@ impl Denoiser for Dit {
             trace.scope("condition", || (layers.times.forward(t, r) + layers.class_embedding.forward(labels)).silu());
         let (tokens_btd, _) = trace.scope("blocks", || {
             scan(&tokens_btd, &layers.blocks, |x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>| {
-                (self.block(x_btd, block, condition_bd), None::<Tensor<'t>>)
+                let run = |(x_btd, block): (_, DitBlock<Tensor<'t>>)| block.forward(x_btd, condition_bd);
+                (self.config.remat.run((x_btd, block), run), None::<Tensor<'t>>)
             })
         });
         trace.scope("final", || self.velocity_of_tokens(&layers, tokens_btd, condition_bd))
@@ -157,20 +150,16 @@ impl Denoiser for Dit {
 }
 
 impl Dit {
-    fn embed_patches<'t>(&self, layers: &DitLayers<Tensor<'t>>, x_bhwc: Tensor<'t>) -> Tensor<'t> {
+    /// Rows and columns of patches.
+    fn grid(&self) -> [usize; 2] {
         let [height, width, _] = self.data.sample;
-        let (rows, columns) = (height / self.config.patch, width / self.config.patch);
-        let positions = position_embedding_2d(x_bhwc.trace(), rows, columns, self.config.width);
-        layers.patch_embedding.forward(self.patchify(x_bhwc)) + positions
+        [height / self.config.patch, width / self.config.patch]
     }
 
-    fn block<'t>(&self, x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>, condition_bd: Tensor<'t>) -> Tensor<'t> {
-        match self.config.remat {
-            Remat::None => block.forward(x_btd, condition_bd),
-            Remat::Blocks => remat(&(x_btd, block), |(x_btd, block): (Tensor<'t>, DitBlock<Tensor<'t>>)| {
-                block.forward(x_btd, condition_bd)
-            }),
-        }
+    fn embed_patches<'t>(&self, layers: &DitLayers<Tensor<'t>>, x_bhwc: Tensor<'t>) -> Tensor<'t> {
+        let [rows, columns] = self.grid();
+        let positions = position_embedding_2d(x_bhwc.trace(), rows, columns, self.config.width);
+        layers.patch_embedding.forward(patchify(x_bhwc, self.config.patch, PatchOrder::ChannelLast)) + positions
     }
 
     fn velocity_of_tokens<'t>(
@@ -181,28 +170,7 @@ impl Dit {
     ) -> Tensor<'t> {
         let modulation = layers.final_modulation.forward(condition_bd).split(-1, &[self.config.width; 2]);
         let x_btd = modulate(layer_norm(x_btd), modulation[0], modulation[1]);
-        self.unpatchify(layers.final_projection.forward(x_btd))
-    }
-
-    /// `[b, height, width, channels]` -> `[b, t, p]`: patches row by row, p ordered row, column, channel.
-    fn patchify<'t>(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        let ([height, width, channels], patch, b) = (self.data.sample, self.config.patch, x_bhwc.dim(0));
-        let (rows, columns) = (height / patch, width / patch);
-        x_bhwc.reshape([b, rows, patch, columns, patch, channels]).transpose(&[0, 1, 3, 2, 4, 5]).reshape([
-            b,
-            rows * columns,
-            patch * patch * channels,
-        ])
-    }
-
-    /// The inverse of [`Dit::patchify`].
-    fn unpatchify<'t>(&self, x_btp: Tensor<'t>) -> Tensor<'t> {
-        let ([height, width, channels], patch, b) = (self.data.sample, self.config.patch, x_btp.dim(0));
-        let (rows, columns) = (height / patch, width / patch);
-        x_btp
-            .reshape([b, rows, columns, patch, patch, channels])
-            .transpose(&[0, 1, 3, 2, 4, 5])
-            .reshape([b, height, width, channels])
+        unpatchify(layers.final_projection.forward(x_btd), self.grid(), self.config.patch, PatchOrder::ChannelLast)
     }
 }
 

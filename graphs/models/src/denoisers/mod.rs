@@ -2,15 +2,23 @@
 
 mod dit;
 mod mlp;
+mod mmdit;
+mod patches;
+mod qwen_image;
+mod remat;
 mod sana;
+mod sd3;
 mod unet;
 
 use serde::{Deserialize, Serialize};
 use twinflow_nn::{ConfigError, Denoiser};
 
-pub use dit::{Dit, DitConfig, Remat};
+pub use dit::{Dit, DitConfig};
 pub use mlp::{MlpConfig, MlpNetwork};
+pub use qwen_image::{QwenImage, QwenImageConfig};
+pub use remat::Remat;
 pub use sana::{Sana, SanaConfig};
+pub use sd3::{Sd3, Sd3Config};
 pub use unet::{Unet, UnetConfig};
 
 /// The data that a network is built for.
@@ -59,6 +67,10 @@ pub enum ModelConfig {
     Mlp(MlpConfig),
     /// SANA, a transformer for text to image with linear attention.
     Sana(SanaConfig),
+    /// Qwen-Image, a transformer of two streams for text to image and for editing.
+    QwenImage(QwenImageConfig),
+    /// Stable Diffusion 3 and 3.5, transformers of two streams for text to image.
+    Sd3(Sd3Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
 }
@@ -79,6 +91,8 @@ impl ModelConfig {
             ModelConfig::Dit(config) => Box::new(config.build(data)?),
             ModelConfig::Mlp(config) => Box::new(config.build(data)?),
             ModelConfig::Sana(config) => Box::new(config.build(data)?),
+            ModelConfig::QwenImage(config) => Box::new(config.build(data)?),
+            ModelConfig::Sd3(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
         })
     }

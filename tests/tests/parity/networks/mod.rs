@@ -4,6 +4,7 @@
 
 mod case;
 mod compare;
+mod mmdit;
 mod sana;
 
 use std::{
@@ -42,6 +43,15 @@ pub struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "sana", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
     Kind { name: "sana_target", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+    Kind { name: "qwen_image", network: mmdit::qwen_image, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+    Kind {
+        name: "qwen_image_target",
+        network: mmdit::qwen_image_target,
+        out: 1e-5,
+        gradients: 1e-4,
+        time_gradients: 1e-4,
+    },
+    Kind { name: "sd3", network: mmdit::sd3, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
 ];
 
 /// Encoders and autoencoders, whose networks are not written yet.
