@@ -84,7 +84,7 @@ impl Child {
     fn new(index: usize, field: &Field, leaf: &Ident) -> syn::Result<Self> {
         let member = field.ident.clone().map_or(Member::Unnamed(index.into()), Member::Named);
         let mut name = field.ident.as_ref().map_or(index.to_string(), Ident::to_string);
-        let mut changes = Tokens::new();
+        let (mut changes, mut numbered) = (Tokens::new(), None);
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("tree")) {
             attribute.parse_nested_meta(|meta| {
                 let known = ["name", "external", "first", "layout"].into_iter().find(|known| meta.path.is_ident(known));
@@ -95,11 +95,17 @@ impl Child {
                 match known {
                     "name" => name = text.value(),
                     "external" => changes.extend(external(&text)?),
-                    "first" => changes.extend(first(&text)?),
+                    "first" => {
+                        changes.extend(first(&text)?);
+                        numbered = Some(text.span());
+                    }
                     _ => changes.extend(layout(&text)?),
                 }
                 Ok(())
             })?;
+        }
+        if let Some(span) = numbered.filter(|_| !name.contains('*')) {
+            return Err(Error::new(span, "only layers have a first one: the field's name needs a segment `*`"));
         }
         let place = quote! { ::twinflow_array::Place::new(#name) #changes };
         Ok(Child { member, place, is_child: mentions(&field.ty, leaf) })
