@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::Value;
 use twinflow_array::{Place, Tree};
-use twinflow_models::denoisers::{DataSpec, ModelConfig, SanaConfig, TextSpec};
+use twinflow_models::denoisers::{DataSpec, ModelConfig, QwenImageConfig, SanaConfig, Sd3Config, TextSpec};
 use twinflow_nn::TargetTime;
 
 /// Shapes by the tensors' names.
@@ -16,7 +16,11 @@ fn published() -> Vec<(&'static str, ModelConfig, DataSpec)> {
     let text = |sample, tokens, width| DataSpec { sample, classes: 0, text: Some(TextSpec { tokens, width }) };
     let sana = SanaConfig { target_time: TargetTime::Ignored, ..SanaConfig::default() };
     let sana_1600m = SanaConfig { width: 2240, depth: 20, heads: 70, cross_heads: 20, ..sana.clone() };
+    let qwen_image = QwenImageConfig { target_time: TargetTime::Ignored, ..QwenImageConfig::default() };
+    let sd3 = Sd3Config { target_time: TargetTime::Ignored, ..Sd3Config::default() };
     vec![
+        ("qwen_image", ModelConfig::QwenImage(qwen_image), text([128, 128, 16], 512, 3584)),
+        ("sd35_medium", ModelConfig::Sd3(sd3), text([128, 128, 16], 333, 4096)),
         ("sana_600m", ModelConfig::Sana(sana), text([32, 32, 32], 300, 2304)),
         ("sana_1600m", ModelConfig::Sana(sana_1600m), text([32, 32, 32], 300, 2304)),
     ]

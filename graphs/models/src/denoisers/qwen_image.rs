@@ -1,4 +1,4 @@
-//! Qwen-Image (Wu et al. 2025), a transformer of two streams for text to image and for editing, told the target time.
+//! Qwen-Image (Wu et al. 2025), a transformer of two streams for text to image and for editing.
 //!
 //! Suffixes: b batch, t tokens, d width, p patch elements; s 1, or t where tokens of a sample differ.
 
@@ -33,7 +33,7 @@ pub struct QwenImageConfig {
     pub heads: usize,
     /// Channels of a head that turn with the frame, the row and the column, even numbers; together a head's width.
     pub axes_dims_rope: [usize; 3],
-    /// Reference pictures are told the time 0 in place of the sample's (Qwen-Image-Edit-2511).
+    /// Reference pictures are modulated with the time 0 in place of the sample's (Qwen-Image-Edit-2511).
     pub zero_cond_t: bool,
     /// How the target time enters.
     pub target_time: TargetTime,
@@ -94,11 +94,13 @@ impl QwenImageConfig {
     fn times(&self, width: usize) -> TwoTimesteps<Init> {
         let time = TimestepEmbedding::new(width, width);
         let path = ParamPath::from("times/time");
+        let copy = map(&time, |leaf, init| init.clone().copy_of(path.join(leaf.path())));
         let target_time = match self.target_time {
-            TargetTime::Embedding => time.clone(),
-            TargetTime::Difference => map(&time, |leaf, init| init.clone().copy_of(path.join(leaf.path()))),
+            TargetTime::Embedding => Some(time.clone()),
+            TargetTime::Difference => Some(copy),
+            TargetTime::Half | TargetTime::Ignored => None,
         };
-        TwoTimesteps { time, target_time: Some(target_time), join: self.target_time }
+        TwoTimesteps { time, target_time, join: self.target_time }
     }
 }
 
@@ -143,12 +145,12 @@ struct QwenImageBlock<L> {
     text_mlp: FeedForward<L>,
 }
 
-/// What every block is told.
+/// What every block reads besides the streams.
 #[derive(Clone, Debug)]
-struct Told<'t> {
+struct BlockContext<'t> {
     /// Of the sample's times, `[b, 1, d]`, after SiLU.
     condition_b1d: Tensor<'t>,
-    /// The same of the time 0, where reference pictures are told that.
+    /// The same of the time 0, where reference pictures are modulated with it.
     zero_b1d: Option<Tensor<'t>>,
     /// Tokens of the sample and of all reference pictures.
     tokens: [usize; 2],
@@ -171,28 +173,23 @@ impl Denoiser for QwenImage {
 
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
         let grid = grid(input.x);
-        let (layers, image_btd, told) = self.run_blocks(params, input);
-        let own_btd = image_btd.slice_dim(1, 0, told.tokens[0]);
-        let velocity_btp = input.x.trace().scope("final", || layers.final_layer.forward(own_btd, told.condition_b1d));
+        let (layers, image_btd, context) = self.run_blocks(params, input);
+        let own_btd = image_btd.slice_dim(1, 0, context.tokens[0]);
+        let velocity_btp =
+            input.x.trace().scope("final", || layers.final_layer.forward(own_btd, context.condition_b1d));
         unpatchify(velocity_btp, grid, PATCH, PatchOrder::ChannelFirst)
     }
 }
 
 impl QwenImage {
-    /// The network as it was published, which is not told the target time.
-    pub fn without_target_time(mut self) -> Self {
-        self.layers.times.target_time = None;
-        self
-    }
-
     /// What the network says of every picture's tokens, the sample's first, then the references': `[b, t, p]`, each
     /// token a patch of 2 x 2 latents in the order channel, row, column.
     ///
     /// # Panics
     /// By a trace error, if the condition lacks prompts.
     pub fn token_velocities<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
-        let (layers, image_btd, told) = self.run_blocks(params, input);
-        input.x.trace().scope("final", || layers.final_layer.forward(image_btd, told.condition_b1d))
+        let (layers, image_btd, context) = self.run_blocks(params, input);
+        input.x.trace().scope("final", || layers.final_layer.forward(image_btd, context.condition_b1d))
     }
 
     /// The pictures' tokens after the last block, `[b, t, d]`.
@@ -200,7 +197,7 @@ impl QwenImage {
         &self,
         params: &Params<Tensor<'t>>,
         input: &DenoiserInput<Tensor<'t>>,
-    ) -> (QwenImageLayers<Tensor<'t>>, Tensor<'t>, Told<'t>) {
+    ) -> (QwenImageLayers<Tensor<'t>>, Tensor<'t>, BlockContext<'t>) {
         let (x, (text, mask)) = (input.x, input.condition.text_of(input.x));
         let layers: QwenImageLayers<Tensor<'t>> = params.to_tree(&self.layers);
         let trace = x.trace();
@@ -211,23 +208,23 @@ impl QwenImage {
         });
         let text_btd = trace.scope("text_in", || layers.text_in.forward(layers.text_norm.forward(text)));
         let grids: Vec<_> = pictures.iter().map(|picture| grid(*picture)).collect();
-        let told = trace.scope("condition", || self.told(&layers, input, &grids, mask));
+        let context = trace.scope("condition", || self.block_context(&layers, input, &grids, mask));
         let (streams, _) = trace.scope("blocks", || {
             scan(&(image_btd, text_btd), &layers.blocks, |streams: (Tensor<'t>, Tensor<'t>), block| {
-                let run = |(streams, block): (_, QwenImageBlock<Tensor<'t>>)| block.forward(streams, &told);
+                let run = |(streams, block): (_, QwenImageBlock<Tensor<'t>>)| block.forward(streams, &context);
                 (self.config.remat.run((streams, block), run), None::<Tensor<'t>>)
             })
         });
-        (layers, streams.0, told)
+        (layers, streams.0, context)
     }
 
-    fn told<'t>(
+    fn block_context<'t>(
         &self,
         layers: &QwenImageLayers<Tensor<'t>>,
         input: &DenoiserInput<Tensor<'t>>,
         grids: &[[usize; 2]],
         mask_bn: Tensor<'t>,
-    ) -> Told<'t> {
+    ) -> BlockContext<'t> {
         let DenoiserInput { x, t, r, .. } = *input;
         let condition = |t, r| layers.times.forward(t, r).silu().expand_dims(1);
         let all: usize = grids.iter().map(|[rows, columns]| rows * columns).sum();
@@ -237,7 +234,7 @@ impl QwenImage {
         let bias = ((keys - 1.0) * MASKED).expand_dims(1).expand_dims(1);
         let angles = self.angles(x.trace(), mask_bn.dim(1), grids);
         let joining = Joining { angles, bias };
-        Told { condition_b1d: condition(t, r), zero_b1d: zero, tokens: [own, all - own], joining }
+        BlockContext { condition_b1d: condition(t, r), zero_b1d: zero, tokens: [own, all - own], joining }
     }
 
     fn angles<'t>(&self, trace: &'t Trace, text_tokens: usize, grids: &[[usize; 2]]) -> Tensor<'t> {
@@ -247,14 +244,18 @@ impl QwenImage {
 }
 
 impl<'t> QwenImageBlock<Tensor<'t>> {
-    fn forward(&self, (image_btd, text_btd): (Tensor<'t>, Tensor<'t>), told: &Told<'t>) -> (Tensor<'t>, Tensor<'t>) {
+    fn forward(
+        &self,
+        (image_btd, text_btd): (Tensor<'t>, Tensor<'t>),
+        context: &BlockContext<'t>,
+    ) -> (Tensor<'t>, Tensor<'t>) {
         let trace = image_btd.trace();
         let ([image_1, image_2], [text_1, text_2]) = trace.scope("modulation", || {
-            let text = self.text_modulation.forward(told.condition_b1d);
-            (AdaLn::branches(self.modulate_image(told)), AdaLn::branches(text))
+            let text = self.text_modulation.forward(context.condition_b1d);
+            (AdaLn::branches(self.modulate_image(context)), AdaLn::branches(text))
         });
         let (image_mixed, text_mixed) = trace.scope("attention", || {
-            self.attention.forward(image_1.enter(image_btd), text_1.enter(text_btd), Some(told.joining))
+            self.attention.forward(image_1.enter(image_btd), text_1.enter(text_btd), Some(context.joining))
         });
         let image_btd = image_1.leave(image_btd, image_mixed);
         let text_btd = text_mixed.map_or(text_btd, |mixed| text_1.leave(text_btd, mixed));
@@ -265,12 +266,12 @@ impl<'t> QwenImageBlock<Tensor<'t>> {
     }
 
     /// `[b, s, 6 d]`: one for all tokens, or another one for those of reference pictures.
-    fn modulate_image(&self, told: &Told<'t>) -> Tensor<'t> {
-        let own = self.image_modulation.forward(told.condition_b1d);
-        let Some(zero_b1d) = told.zero_b1d else { return own };
+    fn modulate_image(&self, context: &BlockContext<'t>) -> Tensor<'t> {
+        let own = self.image_modulation.forward(context.condition_b1d);
+        let Some(zero_b1d) = context.zero_b1d else { return own };
         let repeat = |x: Tensor<'t>, tokens: usize| x.broadcast_to([x.dim(0), tokens, x.dim(-1)]);
         let references = self.image_modulation.forward(zero_b1d);
-        concatenate(&[repeat(own, told.tokens[0]), repeat(references, told.tokens[1])], 1)
+        concatenate(&[repeat(own, context.tokens[0]), repeat(references, context.tokens[1])], 1)
     }
 }
 

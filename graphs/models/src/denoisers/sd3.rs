@@ -117,7 +117,8 @@ impl Sd3Config {
     }
 
     fn times(&self, width: usize) -> TwoTimesteps<Init> {
-        let target_time = Some(TimestepEmbedding::normal(width, width, 0.02));
+        let embedding = || TimestepEmbedding::normal(width, width, 0.02);
+        let target_time = self.target_time.has_embedding().then(embedding);
         TwoTimesteps { time: TimestepEmbedding::new(width, width), target_time, join: self.target_time }
     }
 
@@ -235,12 +236,6 @@ impl Denoiser for Sd3 {
 }
 
 impl Sd3 {
-    /// The network as it was published, which is not told the target time.
-    pub fn without_target_time(mut self) -> Self {
-        self.layers.times.target_time = None;
-        self
-    }
-
     /// x `[b, height, width, channels]` -> `[b, t, d]`, with the positions in the middle of the stored grid.
     fn embed_patches<'t>(
         &self,

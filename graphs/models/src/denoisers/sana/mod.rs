@@ -7,7 +7,7 @@ mod embeddings;
 
 use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, TensorType, Tree, map};
-use twinflow_compiler::{Tensor, remat, scan};
+use twinflow_compiler::{Tensor, scan};
 use twinflow_nn::{
     Condition, ConfigError, Conv2d, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimeSign, layer_norm,
     require, require_multiple,
@@ -167,12 +167,9 @@ impl Sana {
         modulation_b6d: Tensor<'t>,
         prompt: Prompt<'t>,
     ) -> Tensor<'t> {
-        match self.config.remat {
-            Remat::None => block.forward(x_bhwd, modulation_b6d, prompt),
-            Remat::Blocks => remat(&(x_bhwd, block), |(x_bhwd, block): (Tensor<'t>, SanaBlock<Tensor<'t>>)| {
-                block.forward(x_bhwd, modulation_b6d, prompt)
-            }),
-        }
+        self.config.remat.run((x_bhwd, block), |(x_bhwd, block): (Tensor<'t>, SanaBlock<Tensor<'t>>)| {
+            block.forward(x_bhwd, modulation_b6d, prompt)
+        })
     }
 
     fn velocity_of_tokens<'t>(
