@@ -96,6 +96,18 @@ impl<'t> Condition<Tensor<'t>> {
             None => x.trace().fail("condition", "the network reads class labels, and the batch has none".to_owned()),
         }
     }
+
+    /// Embeddings of the prompts' tokens, f32 `[b, n, c]`, and which of them count, i32 `[b, n]`, for samples x.
+    ///
+    /// # Panics
+    /// By a trace error, if one of them is missing.
+    #[track_caller]
+    pub fn text_of(&self, x: Tensor<'t>) -> (Tensor<'t>, Tensor<'t>) {
+        match (self.text, self.text_mask) {
+            (Some(text), Some(mask)) => (text, mask),
+            _ => x.trace().fail("condition", "the network reads prompts and their masks, and the batch has none"),
+        }
+    }
 }
 
 #[cfg(test)]

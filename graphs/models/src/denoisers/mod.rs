@@ -2,6 +2,7 @@
 
 mod dit;
 mod mlp;
+mod qwen_image_21;
 mod unet;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use twinflow_nn::{ConfigError, Denoiser};
 
 pub use dit::{Dit, DitConfig, Remat};
 pub use mlp::{MlpConfig, MlpNetwork};
+pub use qwen_image_21::{QwenImage21, QwenImage21Config, ReferenceSlots};
 pub use unet::{Unet, UnetConfig};
 
 /// The data that a network is built for.
@@ -36,6 +38,15 @@ impl DataSpec {
     pub const fn labelled(sample: [usize; 3], classes: usize) -> Self {
         DataSpec { sample, classes, text: None }
     }
+
+    /// The prompts, for a network of this kind that reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] if the data have none.
+    pub fn text_for(&self, kind: &'static str) -> Result<TextSpec, ConfigError> {
+        let allowed = "it reads prompts, and the data have none";
+        self.text.ok_or(ConfigError::Value { key: "model.kind", value: format!("{kind:?}"), allowed })
+    }
 }
 
 /// `[model]`.
@@ -46,6 +57,9 @@ pub enum ModelConfig {
     Dit(DitConfig),
     /// Residual MLP for samples of a few numbers, such as 2-D toys.
     Mlp(MlpConfig),
+    /// Qwen-Image-2.1's transformer for text to image and editing: one causal stream of prompt and pictures.
+    #[serde(rename = "qwen_image_21")]
+    QwenImage21(QwenImage21Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
 }
@@ -65,6 +79,7 @@ impl ModelConfig {
         Ok(match self {
             ModelConfig::Dit(config) => Box::new(config.build(data)?),
             ModelConfig::Mlp(config) => Box::new(config.build(data)?),
+            ModelConfig::QwenImage21(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
         })
     }

@@ -4,6 +4,7 @@
 
 mod case;
 mod compare;
+mod qwen_image_21;
 
 use std::{
     env,
@@ -38,7 +39,16 @@ pub struct Kind {
 }
 
 /// Every network that is checked.
-const KINDS: &[Kind] = &[];
+const KINDS: &[Kind] = &[
+    Kind { name: "qwen_image_21", network: qwen_image_21::network, out: 2e-6, gradients: 1e-5, time_gradients: 1e-4 },
+    Kind {
+        name: "qwen_image_21_target",
+        network: qwen_image_21::network,
+        out: 2e-6,
+        gradients: 1e-5,
+        time_gradients: 1e-4,
+    },
+];
 
 /// Encoders and autoencoders, whose networks are not written yet.
 const NOT_YET: [&str; 11] = [
