@@ -2,22 +2,46 @@
 
 use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
 use twinflow_compiler::{Tensor, grad};
-use twinflow_models::denoisers::{DataSpec, DitConfig, MlpConfig, ModelConfig, UnetConfig};
-use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
+use twinflow_models::denoisers::{
+    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImage21Config, ReferenceSlots, Remat, TextSpec, UnetConfig,
+    ZImageConfig, ZImageTime,
+};
+use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params, TargetTime};
 
 const SAMPLES: usize = 2;
+const CLASSES: usize = 3;
 
 fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
     let dit = DitConfig { width: 8, depth: 2, heads: 2, mlp_ratio: 2, patch: 2, qk_norm: true, ..Default::default() };
     let unet = UnetConfig { channels: 2, multipliers: vec![1, 2, 1], embedding: 8, groups: 0 };
     let norms = UnetConfig { channels: 4, multipliers: vec![1, 2], groups: 2, ..unet.clone() };
+    let qwen_image_21 = QwenImage21Config {
+        depth: 2,
+        heads: 2,
+        mlp_ratio: 1,
+        rotary: [2; 3],
+        target_time: Some(TargetTime::Difference),
+        remat: Remat::Blocks,
+        references: vec![ReferenceSlots { at: 1, height: 2, width: 2 }],
+    };
+    let z_image = ZImageConfig {
+        depth: 2,
+        refiner_depth: 1,
+        heads: 1,
+        rotary: [2; 3],
+        time_hidden: 4,
+        target_time: ZImageTime::Difference,
+        remat: Remat::Blocks,
+    };
     let models = [
         ("dit", ModelConfig::Dit(dit)),
         ("mlp", ModelConfig::Mlp(MlpConfig { width: 4, depth: 2, ..Default::default() })),
+        ("qwen_image_21", ModelConfig::QwenImage21(qwen_image_21)),
         ("unet", ModelConfig::Unet(unet)),
         ("unet with norms", ModelConfig::Unet(norms)),
+        ("z_image", ModelConfig::ZImage(z_image)),
     ];
-    let data = DataSpec::labelled([4, 4, 1], 3);
+    let data = DataSpec { text: Some(TextSpec { tokens: 3, width: 4 }), ..DataSpec::labelled([4, 4, 1], CLASSES) };
     models.into_iter().map(|(name, model)| (name, model.build(data).unwrap())).collect()
 }
 
@@ -32,23 +56,23 @@ fn inputs() -> Vec<HostArray> {
     vec![crate::support::noise(&TensorType::f32([SAMPLES, 4, 4, 1]), 2.0), times([0.7, -0.4]), times([0.2, -0.4])]
 }
 
-fn labels(values: [i32; SAMPLES]) -> HostArray {
-    HostArray::from_slice([SAMPLES], &values).unwrap()
-}
-
-fn velocity<'t>(
-    network: &dyn Denoiser,
-    params: &Params<Tensor<'t>>,
-    (x, t, r): (Tensor<'t>, Tensor<'t>, Tensor<'t>),
-    labels: Tensor<'t>,
-) -> Tensor<'t> {
-    let condition = Condition::of_labels(labels);
-    network.velocity(params, &DenoiserInput { x, t, r, condition })
+/// What the network reads: classes, or prompts of which the second has a token less.
+fn condition(network: &dyn Denoiser) -> Condition<HostArray> {
+    let types = network.condition().with_leading(&[SAMPLES]);
+    let mut condition = crate::support::noise(&types, 3.0);
+    condition.labels = types.labels.map(|ty| HostArray::from_slice(ty.shape, &[0, 2]).unwrap());
+    condition.text_mask = types.text_mask.map(|ty| HostArray::from_slice(ty.shape, &[1, 1, 1, 1, 1, 0]).unwrap());
+    condition
 }
 
 /// A sum of the velocity's elements with a weight of its own each.
-fn scalar<'t>(network: &dyn Denoiser, params: &Params<Tensor<'t>>, x: &[Tensor<'t>], labels: Tensor<'t>) -> Tensor<'t> {
-    let velocity = velocity(network, params, (x[0], x[1], x[2]), labels);
+fn scalar<'t>(
+    network: &dyn Denoiser,
+    params: &Params<Tensor<'t>>,
+    x: &[Tensor<'t>],
+    condition: Condition<Tensor<'t>>,
+) -> Tensor<'t> {
+    let velocity = network.velocity(params, &DenoiserInput { x: x[0], t: x[1], r: x[2], condition });
     let places = velocity.trace().iota(TensorType::new(DType::F32, [velocity.shape().elements()]), 0);
     ((places * 1.3).sin().reshape(velocity.shape()) * velocity).sum_all()
 }
@@ -59,20 +83,20 @@ fn gradients_agree_with_central_differences() {
     for (name, network) in networks() {
         let network = network.as_ref();
         let of = (params(network), inputs());
-        let labels = labels([0, 2]);
-        let gradients = crate::support::run(&(of.clone(), labels.clone()), |_, (of, labels)| {
-            let gradient = grad(&of, |(params, x)| scalar(network, &params, &x, labels));
+        let condition = condition(network);
+        let gradients = crate::support::run(&(of.clone(), condition.clone()), |_, (of, condition)| {
+            let gradient = grad(&of, |(params, x)| scalar(network, &params, &x, condition.clone()));
             leaves(&gradient).into_iter().copied().collect()
         });
         // A direction in each leaf alone, so that none hides behind the others.
         for (leaf, gradient) in gradients.iter().enumerate() {
             let direction = crate::support::noise(leaves(&of)[leaf].ty(), 5.0).to_f64_array();
             let at = |step: f64| {
-                let inputs = (of.clone(), labels.clone());
+                let inputs = (of.clone(), condition.clone());
                 let mut values: Vec<_> = leaves(&inputs).into_iter().map(HostArray::to_f64_array).collect();
                 values[leaf] += &(step * &direction);
-                let outputs = crate::support::run_unrounded(&inputs, &values, |_, ((params, x), labels)| {
-                    vec![scalar(network, &params, &x, labels)]
+                let outputs = crate::support::run_unrounded(&inputs, &values, |_, ((params, x), condition)| {
+                    vec![scalar(network, &params, &x, condition)]
                 });
                 outputs[0].sum()
             };
@@ -86,17 +110,20 @@ fn gradients_agree_with_central_differences() {
 }
 
 #[test]
-fn networks_see_the_sign_of_t_the_target_time_and_the_class() {
+fn networks_see_the_sign_of_t_the_target_time_and_the_condition() {
     for (name, network) in networks() {
         let network = network.as_ref();
-        let of = (params(network), inputs(), labels([0, 2]));
-        let outputs = crate::support::run(&of, |_, (params, x, labels)| {
-            let none = labels.full_like(3.0);
-            let of = |t, r, labels| velocity(network, &params, (x[0], t, r), labels);
-            vec![of(x[1], x[2], labels), of(-x[1], x[2], labels), of(x[1], -x[2], labels), of(x[1], x[2], none)]
+        let none = network.condition().with_leading(&[SAMPLES]).null(CLASSES);
+        let of = (params(network), inputs(), vec![condition(network), none]);
+        let outputs = crate::support::run(&of, |_, (params, x, told)| {
+            let of = |t, r, condition: &Condition<_>| {
+                network.velocity(&params, &DenoiserInput { x: x[0], t, r, condition: condition.clone() })
+            };
+            let (t, r, told, none) = (x[1], x[2], &told[0], &told[1]);
+            vec![of(t, r, told), of(-t, r, told), of(t, -r, told), of(t, r, none)]
         });
         assert_eq!(outputs[0].shape(), [SAMPLES, 4, 4, 1]);
-        for (what, output) in ["the sign of t", "r", "the class"].iter().zip(&outputs[1..]) {
+        for (what, output) in ["the sign of t", "r", "the condition"].iter().zip(&outputs[1..]) {
             let change = (output - &outputs[0]).mapv(f64::abs).fold(0.0, |max: f64, value| max.max(*value));
             assert!(change > 1e-3, "{name} does not see {what}: {change}");
         }

@@ -3,6 +3,7 @@
 //! is at hand (python3, or what TWINFLOW_TORCH_PYTHON names), PyTorch also computes with weights exported here.
 
 mod networks;
+mod shapes;
 
 use std::{
     collections::BTreeMap,

@@ -10,7 +10,10 @@ use twinflow_nn::{
     TargetTime, TwoTimes, layer_norm, position_embedding_2d, require, require_multiple,
 };
 
-use crate::denoisers::DataSpec;
+use crate::denoisers::{
+    DataSpec,
+    patches::{patchify, unpatchify},
+};
 
 /// `[model]` with `kind = "dit"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,7 +164,7 @@ impl Dit {
         let [height, width, _] = self.data.sample;
         let (rows, columns) = (height / self.config.patch, width / self.config.patch);
         let positions = position_embedding_2d(x_bhwc.trace(), rows, columns, self.config.width);
-        layers.patch_embedding.forward(self.patchify(x_bhwc)) + positions
+        layers.patch_embedding.forward(patchify(x_bhwc, self.config.patch)) + positions
     }
 
     fn block<'t>(&self, x_btd: Tensor<'t>, block: DitBlock<Tensor<'t>>, condition_bd: Tensor<'t>) -> Tensor<'t> {
@@ -181,28 +184,7 @@ impl Dit {
     ) -> Tensor<'t> {
         let modulation = layers.final_modulation.forward(condition_bd).split(-1, &[self.config.width; 2]);
         let x_btd = modulate(layer_norm(x_btd), modulation[0], modulation[1]);
-        self.unpatchify(layers.final_projection.forward(x_btd))
-    }
-
-    /// `[b, height, width, channels]` -> `[b, t, p]`: patches row by row, p ordered row, column, channel.
-    fn patchify<'t>(&self, x_bhwc: Tensor<'t>) -> Tensor<'t> {
-        let ([height, width, channels], patch, b) = (self.data.sample, self.config.patch, x_bhwc.dim(0));
-        let (rows, columns) = (height / patch, width / patch);
-        x_bhwc.reshape([b, rows, patch, columns, patch, channels]).transpose(&[0, 1, 3, 2, 4, 5]).reshape([
-            b,
-            rows * columns,
-            patch * patch * channels,
-        ])
-    }
-
-    /// The inverse of [`Dit::patchify`].
-    fn unpatchify<'t>(&self, x_btp: Tensor<'t>) -> Tensor<'t> {
-        let ([height, width, channels], patch, b) = (self.data.sample, self.config.patch, x_btp.dim(0));
-        let (rows, columns) = (height / patch, width / patch);
-        x_btp
-            .reshape([b, rows, columns, patch, patch, channels])
-            .transpose(&[0, 1, 3, 2, 4, 5])
-            .reshape([b, height, width, channels])
+        unpatchify(layers.final_projection.forward(x_btd), self.data.sample, self.config.patch)
     }
 }
 

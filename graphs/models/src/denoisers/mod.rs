@@ -2,8 +2,10 @@
 
 mod dit;
 mod mlp;
+mod patches;
 mod qwen_image_21;
 mod unet;
+mod z_image;
 
 use serde::{Deserialize, Serialize};
 use twinflow_nn::{ConfigError, Denoiser};
@@ -12,6 +14,7 @@ pub use dit::{Dit, DitConfig, Remat};
 pub use mlp::{MlpConfig, MlpNetwork};
 pub use qwen_image_21::{QwenImage21, QwenImage21Config, ReferenceSlots};
 pub use unet::{Unet, UnetConfig};
+pub use z_image::{ZImage, ZImageConfig, ZImageTime};
 
 /// The data that a network is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub enum ModelConfig {
     QwenImage21(QwenImage21Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
+    /// Z-Image's transformer for text to image.
+    ZImage(ZImageConfig),
 }
 
 impl Default for ModelConfig {
@@ -81,6 +86,7 @@ impl ModelConfig {
             ModelConfig::Mlp(config) => Box::new(config.build(data)?),
             ModelConfig::QwenImage21(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
+            ModelConfig::ZImage(config) => Box::new(config.build(data)?),
         })
     }
 }

@@ -5,6 +5,7 @@
 mod case;
 mod compare;
 mod qwen_image_21;
+mod z_image;
 
 use std::{
     env,
@@ -40,15 +41,20 @@ pub struct Kind {
 
 /// Every network that is checked.
 const KINDS: &[Kind] = &[
-    Kind { name: "qwen_image_21", network: qwen_image_21::network, out: 2e-6, gradients: 1e-5, time_gradients: 1e-4 },
-    Kind {
-        name: "qwen_image_21_target",
-        network: qwen_image_21::network,
-        out: 2e-6,
-        gradients: 1e-5,
-        time_gradients: 1e-4,
-    },
+    qwen_image_21("qwen_image_21"),
+    qwen_image_21("qwen_image_21_target"),
+    z_image("z_image"),
+    z_image("z_image_target"),
 ];
+
+const fn qwen_image_21(name: &'static str) -> Kind {
+    Kind { name, network: qwen_image_21::network, out: 2e-6, gradients: 1e-5, time_gradients: 1e-4 }
+}
+
+/// The angles of its times and positions are rounded differences and products in the library: the last bit counts.
+const fn z_image(name: &'static str) -> Kind {
+    Kind { name, network: z_image::network, out: 4e-6, gradients: 2e-5, time_gradients: 1e-3 }
+}
 
 /// Encoders and autoencoders, whose networks are not written yet.
 const NOT_YET: [&str; 11] = [
