@@ -68,7 +68,7 @@ impl Values {
         let mut far = Vec::new();
         let mut check = |name: String, actual: Option<&HostArray>, expected: &HostArray, limit: f64| {
             let distance = actual.map_or(f64::INFINITY, |actual| distance(actual, expected));
-            if !(distance <= limit) {
+            if distance.is_nan() || distance > limit {
                 far.push(format!("{name}: relative L2 distance {distance:.1e}, at most {limit:.0e}"));
             }
         };
