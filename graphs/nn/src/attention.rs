@@ -76,6 +76,13 @@ pub fn attend<'t>(
     scores_bhts.softmax(-1).dot_general(v_bhsk, heads_dot([3], [2]))
 }
 
+/// The bias of [`attend`] with which queries see only the keys for which `seen` (bool, of any shape) holds: 0 or a score
+/// whose exponential is zero beside any other. It is finite, so that a query which sees no key gives numbers too.
+#[track_caller]
+pub fn mask_bias(seen: Tensor<'_>) -> Tensor<'_> {
+    seen.select(0.0, -1e9)
+}
+
 /// `[b, t, heads * k] -> [b, heads, t, k]`.
 #[track_caller]
 pub fn split_heads(x_btd: Tensor<'_>, heads: usize) -> Tensor<'_> {

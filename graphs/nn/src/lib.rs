@@ -16,9 +16,10 @@ mod mlp;
 mod norm;
 mod params;
 mod rotary;
+mod rotary_attention;
 mod time;
 
-pub use attention::{Attention, AttentionDims, attend, join_heads, split_heads};
+pub use attention::{Attention, AttentionDims, attend, join_heads, mask_bias, split_heads};
 pub use convolution::{Conv2d, ConvTranspose2d};
 pub use denoiser::{Condition, Denoiser, DenoiserInput};
 pub use embedding::{ClassEmbedding, position_embedding_2d};
@@ -27,7 +28,11 @@ pub use init::Init;
 pub use linear::Linear;
 pub use linear_attention::attend_linearly;
 pub use mlp::Mlp;
-pub use norm::{GroupNorm, RmsNorm, layer_norm};
+pub use norm::{CentredRmsNorm, GroupNorm, RmsNorm, layer_norm};
 pub use params::Params;
 pub use rotary::{RotaryAxis, rotary_angles, rotate_neighbours};
-pub use time::{SignEmbedding, TargetTime, TimeEmbedding, TimeSign, TimestepEmbedding, TwoTimes};
+pub use rotary_attention::RotaryAttention;
+pub use time::{
+    FEATURES as TIME_FEATURES, SignEmbedding, TargetTime, TimeEmbedding, TimeSign, TimestepEmbedding, TwoTimes,
+    timestep_features,
+};

@@ -42,6 +42,31 @@ impl<'t> RmsNorm<Tensor<'t>> {
     }
 }
 
+/// [`RmsNorm`] with its scale held as the difference from 1.
+#[derive(Clone, Debug, Tree)]
+pub struct CentredRmsNorm<L> {
+    /// The scale less 1, `[width]`.
+    #[tree(external = "weight")]
+    pub excess: L,
+    /// What is added to the mean square.
+    pub eps: f64,
+}
+
+impl CentredRmsNorm<Init> {
+    /// Scale 1.
+    pub fn with_eps(width: usize, eps: f64) -> Self {
+        CentredRmsNorm { excess: Init::zeros([width]), eps }
+    }
+}
+
+impl<'t> CentredRmsNorm<Tensor<'t>> {
+    /// x [.., width].
+    #[track_caller]
+    pub fn forward(&self, x: Tensor<'t>) -> Tensor<'t> {
+        RmsNorm { scale: self.excess + 1.0, eps: self.eps }.forward(x)
+    }
+}
+
 /// Zero mean and unit variance over the pixels and the channels of each group, then a learnt scale and shift of each
 /// channel (Wu & He 2018; eps 1e-5).
 #[derive(Clone, Debug, Tree)]

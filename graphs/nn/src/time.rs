@@ -7,7 +7,7 @@ use twinflow_compiler::{Tensor, concatenate};
 use crate::{Init, Linear};
 
 /// Sine and cosine features of a time.
-const FEATURES: usize = 256;
+pub const FEATURES: usize = 256;
 /// Times are embedded in thousandths, as diffusion models with 1000 steps do.
 const TIME_SCALE: f64 = 1000.0;
 /// Ratio of the highest to the lowest frequency. The lowest, 0.1 rad per unit of time, is monotone over [-1, 1] in its
@@ -77,6 +77,11 @@ impl TimestepEmbedding<Init> {
             linear_2: Linear::normal(hidden, width, std),
         }
     }
+
+    /// The same without biases.
+    pub fn without_bias(self) -> Self {
+        TimestepEmbedding { linear_1: self.linear_1.without_bias(), linear_2: self.linear_2.without_bias() }
+    }
 }
 
 impl<'t> TimestepEmbedding<Tensor<'t>> {
@@ -89,7 +94,7 @@ impl<'t> TimestepEmbedding<Tensor<'t>> {
 
 /// Times in thousandths, f32 `[b]` -> `[b, FEATURES]`: cosines, then sines. Angles reach 1000 rad, so that the last bit
 /// of a frequency shows: they are f32 exponentials of f32 numbers, as PyTorch computes them.
-fn timestep_features(thousandths: Tensor<'_>) -> Tensor<'_> {
+pub fn timestep_features(thousandths: Tensor<'_>) -> Tensor<'_> {
     let half = FEATURES / 2;
     let exponent = |i: usize| -(FREQUENCY_RANGE.ln() as f32) * i as f32 / half as f32;
     let frequencies: Vec<f32> = (0..half).map(|i| exponent(i).exp()).collect();

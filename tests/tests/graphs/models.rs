@@ -3,8 +3,8 @@
 use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
 use twinflow_compiler::{Tensor, grad};
 use twinflow_models::denoisers::{
-    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImage, QwenImageConfig, Remat, SanaConfig, Sd3Config, TextSpec,
-    UnetConfig,
+    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImage, QwenImage21Config, QwenImageConfig, ReferenceSlots, Remat,
+    SanaConfig, Sd3Config, TextSpec, UnetConfig, ZImageConfig, ZImageTime,
 };
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params, TargetTime, TimeSign};
 
@@ -40,15 +40,35 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         remat: Remat::Blocks,
         ..Default::default()
     };
+    let qwen_image_21 = QwenImage21Config {
+        depth: 2,
+        heads: 2,
+        mlp_ratio: 1,
+        rotary: [2; 3],
+        target_time: TargetTime::Difference,
+        remat: Remat::Blocks,
+        references: vec![ReferenceSlots { at: 1, height: 2, width: 2 }],
+    };
+    let z_image = ZImageConfig {
+        depth: 2,
+        refiner_depth: 1,
+        heads: 1,
+        rotary: [2; 3],
+        time_hidden: 4,
+        target_time: ZImageTime::Difference,
+        remat: Remat::Blocks,
+    };
     let models = [
         ("dit", ModelConfig::Dit(dit)),
         ("mlp", ModelConfig::Mlp(MlpConfig { width: 4, depth: 2, ..Default::default() })),
         ("qwen_image", ModelConfig::QwenImage(qwen_image())),
+        ("qwen_image_21", ModelConfig::QwenImage21(qwen_image_21)),
         ("sana", ModelConfig::Sana(sana)),
         ("sana with half of r and a row for the sign", ModelConfig::Sana(halved)),
         ("sd3", ModelConfig::Sd3(sd3)),
         ("unet", ModelConfig::Unet(unet)),
         ("unet with norms", ModelConfig::Unet(norms)),
+        ("z_image", ModelConfig::ZImage(z_image)),
     ];
     models.into_iter().map(|(name, model)| (name, model.build(DATA).unwrap())).collect()
 }

@@ -5,10 +5,12 @@ mod mlp;
 mod mmdit;
 mod patches;
 mod qwen_image;
+mod qwen_image_21;
 mod remat;
 mod sana;
 mod sd3;
 mod unet;
+mod z_image;
 
 use serde::{Deserialize, Serialize};
 use twinflow_nn::{ConfigError, Denoiser};
@@ -16,10 +18,12 @@ use twinflow_nn::{ConfigError, Denoiser};
 pub use dit::{Dit, DitConfig};
 pub use mlp::{MlpConfig, MlpNetwork};
 pub use qwen_image::{QwenImage, QwenImageConfig};
+pub use qwen_image_21::{QwenImage21, QwenImage21Config, ReferenceSlots};
 pub use remat::Remat;
 pub use sana::{Sana, SanaConfig};
 pub use sd3::{Sd3, Sd3Config};
 pub use unet::{Unet, UnetConfig};
+pub use z_image::{ZImage, ZImageConfig, ZImageTime};
 
 /// The data that a network is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +75,13 @@ pub enum ModelConfig {
     QwenImage(QwenImageConfig),
     /// Stable Diffusion 3 and 3.5, transformers of two streams for text to image.
     Sd3(Sd3Config),
+    /// Qwen-Image-2.1's transformer for text to image and editing: one causal stream of prompt and pictures.
+    #[serde(rename = "qwen_image_21")]
+    QwenImage21(QwenImage21Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
+    /// Z-Image's transformer for text to image.
+    ZImage(ZImageConfig),
 }
 
 impl Default for ModelConfig {
@@ -93,7 +102,9 @@ impl ModelConfig {
             ModelConfig::Sana(config) => Box::new(config.build(data)?),
             ModelConfig::QwenImage(config) => Box::new(config.build(data)?),
             ModelConfig::Sd3(config) => Box::new(config.build(data)?),
+            ModelConfig::QwenImage21(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
+            ModelConfig::ZImage(config) => Box::new(config.build(data)?),
         })
     }
 }

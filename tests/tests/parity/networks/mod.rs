@@ -5,7 +5,9 @@
 mod case;
 mod compare;
 mod mmdit;
+mod qwen_image_21;
 mod sana;
+mod z_image;
 
 use std::{
     env,
@@ -41,18 +43,29 @@ pub struct Kind {
 
 /// Every network that is checked.
 const KINDS: &[Kind] = &[
-    Kind { name: "sana", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
-    Kind { name: "sana_target", network: sana::network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
-    Kind { name: "qwen_image", network: mmdit::qwen_image, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
-    Kind {
-        name: "qwen_image_target",
-        network: mmdit::qwen_image_target,
-        out: 1e-5,
-        gradients: 1e-4,
-        time_gradients: 1e-4,
-    },
-    Kind { name: "sd3", network: mmdit::sd3, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 },
+    exact("qwen_image", mmdit::qwen_image),
+    exact("qwen_image_target", mmdit::qwen_image_target),
+    qwen_image_21("qwen_image_21"),
+    qwen_image_21("qwen_image_21_target"),
+    exact("sana", sana::network),
+    exact("sana_target", sana::network),
+    exact("sd3", mmdit::sd3),
+    z_image("z_image"),
+    z_image("z_image_target"),
 ];
+
+const fn exact(name: &'static str, network: fn(&Value, &Case) -> Box<dyn Network>) -> Kind {
+    Kind { name, network, out: 1e-5, gradients: 1e-4, time_gradients: 1e-4 }
+}
+
+const fn qwen_image_21(name: &'static str) -> Kind {
+    Kind { name, network: qwen_image_21::network, out: 2e-6, gradients: 1e-5, time_gradients: 1e-4 }
+}
+
+/// The angles of its times and positions are rounded differences and products in the library: the last bit counts.
+const fn z_image(name: &'static str) -> Kind {
+    Kind { name, network: z_image::network, out: 4e-6, gradients: 2e-5, time_gradients: 1e-3 }
+}
 
 /// Encoders and autoencoders, whose networks are not written yet.
 const NOT_YET: [&str; 11] = [
