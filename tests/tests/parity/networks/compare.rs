@@ -74,7 +74,7 @@ impl Values {
             let length = norm(expected);
             let length = if length > 0.0 && length < ROUNDING * largest { largest } else { length };
             let distance = actual.map_or(f64::INFINITY, |actual| distance(actual, expected, length));
-            if !(distance <= limit) {
+            if distance.is_nan() || distance > limit {
                 far.push(format!("{name}: relative L2 distance {distance:.1e}, at most {limit:.0e}"));
             }
         };
