@@ -10,18 +10,16 @@ use twinflow_hdf5::failed;
 
 use crate::{
     Checksums, DataError, DatasetInfo, DatasetMetadata, Field, IMAGES, SCHEMA_VERSION, Source,
+    captions::Captions,
     error::io_error,
     images::{Images, Scan},
     reader::{Content, compare_checksums},
-    schema::file_options,
+    schema::{BYTE_RANGE, LABELLED_VERSION, file_options},
     source::image_fields,
 };
 
 /// Images up to this many bytes are kept in memory unless told otherwise: 2 GiB.
 pub const DEFAULT_CACHE_BYTES: u64 = 2 << 30;
-
-/// The values that stand for black and white in bytes.
-const BYTE_RANGE: [f64; 2] = [0.0, 255.0];
 
 /// Whether opening a dataset reads all images once: for their checksum, NaN, infinity, and values far from the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +43,7 @@ pub struct Dataset {
     checksums: Checksums,
     has_checksums: bool,
     labels: Vec<i32>,
+    captions: Option<Captions>,
     images: Images,
 }
 
@@ -59,7 +58,8 @@ impl Dataset {
         let path = path.as_ref();
         let file_bytes = file_length(path)?;
         let file = file_options().open(path).map_err(failed("open the dataset", path))?;
-        let Content { metadata, value_range, images, labels, checksums } = Content::read(path, &file, file_bytes)?;
+        let Content { metadata, value_range, images, labels, captions, checksums } =
+            Content::read(path, &file, file_bytes)?;
         let has_checksums = checksums.images.is_some() && checksums.labels.is_some();
         let checksums = Checksums { labels: Some(crc32fast::hash(bytemuck::cast_slice(&labels))), ..checksums };
         let range_known = value_range.is_some() || images.ty().dtype == DType::U8;
@@ -72,6 +72,7 @@ impl Dataset {
             checksums,
             has_checksums,
             labels,
+            captions,
             images,
         };
         if verify == Verify::Yes || !range_known {
@@ -145,7 +146,13 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// One per sample, below the number of classes.
+    /// The captions of a sample; none if the dataset has none, or no such sample.
+    pub fn captions(&self, index: u64) -> Vec<String> {
+        let index = usize::try_from(index).ok().filter(|index| *index < self.len());
+        self.captions.as_ref().zip(index).map(|(captions, index)| captions.of(index)).unwrap_or_default()
+    }
+
+    /// One per sample, below the number of classes; all 0 if there are no classes.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }
@@ -155,12 +162,15 @@ impl Dataset {
         let metadata = self.metadata.clone();
         let [height, width, channels] = self.sample_shape();
         let mut class_counts = vec![0; metadata.classes];
-        self.labels.iter().for_each(|label| class_counts[*label as usize] += 1);
+        let in_classes = self.labels.iter().filter(|_| metadata.classes > 0);
+        in_classes.for_each(|label| class_counts[*label as usize] += 1);
         DatasetInfo {
             path: self.path.clone(),
             name: metadata.name,
             source: metadata.source,
-            schema_version: SCHEMA_VERSION,
+            schema_version: if self.captions.is_some() { SCHEMA_VERSION } else { LABELLED_VERSION },
+            captions: self.captions.as_ref().map_or(0, Captions::len),
+            first_captions: (0..3).flat_map(|index| self.captions(index).into_iter().take(1)).collect(),
             samples: self.len(),
             height,
             width,

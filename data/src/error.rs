@@ -8,6 +8,8 @@ use std::{
 use twinflow_array::TensorType;
 use twinflow_hdf5::Hdf5Error;
 
+use crate::pictures::PictureFault;
+
 /// Any failure of this crate. Messages say what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -91,6 +93,29 @@ pub enum DataError {
     /// Images whose values have little to do with the range that the file gives.
     #[error("images hold values from {} to {}, far outside value_range [{}, {}]: correct the attribute", found[0], found[1], value_range[0], value_range[1])]
     ValueRange { found: [f64; 2], value_range: [f64; 2] },
+    /// Captions that cannot be told apart.
+    #[error("'{name}' does not divide the captions: offsets ascend from 0 to the end, and the text is UTF-8")]
+    CaptionOffsets { name: &'static str },
+    /// Captions of another number of images.
+    #[error("{images} images but captions of {captions}")]
+    CaptionCount { images: usize, captions: usize },
+    /// A picture that cannot be used.
+    #[error("picture '{name}': {fault}; repair it, or leave such pictures out by --skip-damaged")]
+    Picture { name: String, fault: PictureFault },
+    /// A file of captions with a line or content that cannot be used.
+    #[error("'{}', line {line}: {reason}", path.display())]
+    CaptionLine { path: PathBuf, line: usize, reason: String },
+    /// Pictures without captions.
+    #[error(
+        "{count} pictures have no caption, such as '{first}': write a NAME.txt beside each, or a metadata.jsonl with a line of file_name and text for each"
+    )]
+    NoCaption { count: usize, first: String },
+    /// A folder without anything to import, or of which nothing was sound.
+    #[error("no usable pictures in '{}' (PNG, JPEG, WebP, GIF; captions in metadata.jsonl or in NAME.txt beside each)", path.display())]
+    NoPictures { path: PathBuf },
+    /// Another process imports into the same file.
+    #[error("another import is at work in '{}'", path.display())]
+    ImportRuns { path: PathBuf },
     /// A part of the global batch that cannot be dealt out evenly.
     #[error(
         "part {part} of the batch has {size} samples, which {ranks} ranks x {micro_batches} micro-batches x {devices} \

@@ -12,6 +12,10 @@ pub struct DatasetInfo {
     pub name: String,
     pub source: String,
     pub schema_version: u32,
+    /// Of all samples.
+    pub captions: usize,
+    /// The first caption of each of the first samples.
+    pub first_captions: Vec<String>,
     pub samples: usize,
     pub height: usize,
     pub width: usize,
@@ -53,6 +57,10 @@ impl fmt::Display for DatasetInfo {
         let origin = if self.has_checksums { "" } else { " (the file has none)" };
         let Checksums { images, labels } = self.checksums;
         writeln!(f, "checksums  images {}, labels {}{origin}", sum(images), sum(labels))?;
+        if self.captions > 0 {
+            writeln!(f, "captions   {}, such as", self.captions)?;
+            self.first_captions.iter().try_for_each(|caption| writeln!(f, "           {caption}"))?;
+        }
         write!(f, "classes    {}", self.classes)?;
         for (class, count) in self.class_counts.iter().enumerate() {
             write!(f, "\n{class:>9}  {count:>9}")?;

@@ -9,6 +9,7 @@
 compile_error!("files and checksums are little-endian, and elements are taken as bytes without a swap");
 
 mod batch_plan;
+mod captions;
 mod counter_bits;
 mod dataset;
 mod error;
@@ -19,6 +20,7 @@ mod info;
 mod labels;
 mod loader;
 mod permutation;
+mod pictures;
 mod prefetch;
 mod reader;
 mod schema;
@@ -35,6 +37,7 @@ pub use import::{FASHION_MNIST_CLASSES, import_idx};
 pub use info::{Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
+pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, import_pictures};
 pub use prefetch::PrefetchLoader;
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
 pub use source::{

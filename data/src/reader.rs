@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use hdf5_metno::{
-    Dataset as Hdf5Dataset, File,
+    Dataset as Hdf5Dataset, File, H5Type,
     types::{TypeDescriptor, VarLenUnicode},
 };
+use twinflow_array::Element;
 use twinflow_hdf5::{failed, read_text};
 
 use crate::{
     Checksums, DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
+    captions::{CAPTION_OFFSETS, CAPTIONS, Captions, IMAGE_CAPTIONS},
     images::{Images, image_type},
     labels::{self, LabelLayout},
     stored::Stored,
@@ -24,6 +26,7 @@ pub(crate) struct Content {
     pub value_range: Option<[f64; 2]>,
     pub images: Images,
     pub labels: Vec<i32>,
+    pub captions: Option<Captions>,
     /// As written in the file.
     pub checksums: Checksums,
 }
@@ -48,18 +51,31 @@ impl Content {
         let (classes, class_names) = (reader.number("classes"), reader.class_names());
         let name = reader.text("name").or_else(|| Some(path.file_stem()?.to_string_lossy().into_owned()));
         let source = reader.text("source").unwrap_or_else(|| "unknown".to_owned());
-        let (images, labels) = (reader.images()?, reader.labels()?);
+        let (images, captions) = (reader.images()?, reader.captions()?);
+        let unlabelled = captions.is_some() && !file.link_exists(LABELS);
+        let labels = match &captions {
+            Some(captions) if unlabelled => Some(StoredLabels::none(captions.images())),
+            _ => reader.labels()?,
+        };
         if let (Some((images, images_checksum)), Some(labels)) = (images, labels) {
             let classes = match (classes, class_names.len()) {
+                _ if unlabelled => 0,
                 (Some(classes), _) => classes as usize,
                 (None, 0) => labels.layout.classes(&labels.values),
                 (None, names) => names,
             };
-            let values = reader.fitting_labels(&labels.values, classes, &class_names, images.ty().shape[0]);
+            let samples = images.ty().shape[0];
+            if let Some(captions) = captions.as_ref().map(Captions::images).filter(|captions| *captions != samples) {
+                reader.problems.push(DataError::CaptionCount { images: samples, captions });
+            }
+            let values = match unlabelled {
+                true => vec![0; samples],
+                false => reader.fitting_labels(&labels.values, classes, &class_names, samples),
+            };
             if reader.problems.is_empty() {
                 let metadata = DatasetMetadata { name: name.unwrap_or_default(), source, classes, class_names };
                 let checksums = Checksums { images: images_checksum, labels: labels.checksum };
-                return Ok(Content { metadata, value_range, images, labels: values, checksums });
+                return Ok(Content { metadata, value_range, images, labels: values, captions, checksums });
             }
         }
         Err(DataError::Content { path: path.to_owned(), problems: reader.problems })
@@ -71,6 +87,14 @@ struct StoredLabels {
     layout: LabelLayout,
     values: Vec<i64>,
     checksum: Option<u32>,
+}
+
+impl StoredLabels {
+    /// "No class" for every sample of data without classes.
+    fn none(samples: usize) -> Self {
+        let checksum = crc32fast::hash(&vec![0; samples * size_of::<i32>()]);
+        StoredLabels { layout: LabelLayout::Number, values: vec![0; samples], checksum: Some(checksum) }
+    }
 }
 
 impl Reader<'_> {
@@ -129,6 +153,30 @@ impl Reader<'_> {
         let as_i32: Vec<i32> = values.iter().map(|label| *label as i32).collect();
         compare_checksums(self.path, LABELS, checksum, crc32fast::hash(bytemuck::cast_slice(&as_i32)))?;
         Ok(Some(StoredLabels { layout, values, checksum }))
+    }
+
+    fn captions(&mut self) -> Result<Option<Captions>, DataError> {
+        if !self.file.link_exists(CAPTIONS) {
+            return Ok(None);
+        }
+        let (text, offsets) = (self.array::<u8>(CAPTIONS)?, self.array::<u64>(CAPTION_OFFSETS)?);
+        let first = self.array::<u64>(IMAGE_CAPTIONS)?;
+        let (Some(text), Some(offsets), Some(first)) = (text, offsets, first) else { return Ok(None) };
+        Ok(Captions::from_parts(text, offsets, first).map_err(|problem| self.problems.push(problem)).ok())
+    }
+
+    /// All of an array `[n]`, with its checksum compared.
+    fn array<T: Element + H5Type>(&mut self, name: &'static str) -> Result<Option<Vec<T>>, DataError> {
+        let Some(stored) = self.open(name)? else { return Ok(None) };
+        let expected = T::type_descriptor();
+        if stored.element != expected || stored.shape.len() != 1 {
+            self.refuse(name, format!("{expected} [n]"), stored.describe());
+            return Ok(None);
+        }
+        let elements = stored.dataset.read_raw::<T>().map_err(failed("read captions of", self.path))?;
+        let checksum = self.checksum(&stored.dataset)?;
+        compare_checksums(self.path, name, checksum, crc32fast::hash(bytemuck::cast_slice(&elements)))?;
+        Ok(Some(elements))
     }
 
     /// Labels as the step takes them, one for each image.

@@ -1,14 +1,18 @@
-//! Version 1 of the dataset schema. docs/data-format.md says the same for people with h5py.
+//! Version 2 of the dataset schema. docs/data-format.md says the same for people with h5py.
 //!
 //! | object | kind | content |
 //! |---|---|---|
 //! | `images` | u8 or f32 `[n, height, width, channels]` (gray: `[n, height, width]`) | pixels |
 //! | `labels` | numbers `[n]` (or `[n, 1]` ..), or one-hot `[n, classes]` | classes, 0 to `classes - 1` |
-//! | `checksum` on each of both | u32 attribute | CRC-32 (IEEE 802.3) of the images' little-endian bytes, row-major; of the labels as little-endian i32 |
-//! | `schema`, `schema_version` | string, u32 attributes of the file | `twinflow-dataset`, 1 |
+//! | `captions`, `caption_offsets`, `image_captions` | u8 `[bytes]`, u64 `[captions + 1]`, u64 `[n + 1]` | UTF-8 of all captions; where each begins, and the end; each image's first caption, and their number |
+//! | `checksum` on each of them | u32 attribute | CRC-32 (IEEE 802.3) of little-endian bytes, row-major; of the labels as i32 |
+//! | `schema`, `schema_version` | string, u32 attributes of the file | `twinflow-dataset`, 2 with captions, 1 without |
 //! | `name`, `source` | string attributes of the file | the set's name, and where its data came from |
 //! | `classes`, `class_names` | u32, string (JSON list, empty if unnamed) attributes of the file | |
 //! | `value_range` | f64 `[2]` attribute of the file | the values that stand for black and white |
+//!
+//! A file with captions may lack labels: it has no classes then, and every label is 0, which stands for "no class" where
+//! there are none.
 //!
 //! Attributes may be missing in files that other programs wrote; ours have all. Ours are chunked along n, labels i32.
 //! Strings are UTF-8 of fixed length (readers take variable length too, which h5py writes), and the format is that of
@@ -22,8 +26,13 @@ use hdf5_metno::FileBuilder;
 
 /// The value of the file's attribute `schema`.
 pub const SCHEMA_NAME: &str = "twinflow-dataset";
-/// The version written, and the newest that is read.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The newest version that is read; written where there are captions.
+pub const SCHEMA_VERSION: u32 = 2;
+/// Written where there are none, so that older programs read the file.
+pub(crate) const LABELLED_VERSION: u32 = 1;
+
+/// The values that stand for black and white in bytes.
+pub(crate) const BYTE_RANGE: [f64; 2] = [0.0, 255.0];
 
 /// More classes than this are taken for a mistake: tables of one entry per class must fit in memory.
 pub(crate) const MAX_CLASSES: usize = 1 << 20;
@@ -35,7 +44,7 @@ pub struct DatasetMetadata {
     pub name: String,
     /// Where the data came from, for people.
     pub source: String,
-    /// Labels are below it.
+    /// Labels are below it; 0 for captioned images without labels.
     pub classes: usize,
     /// One name per class, or none at all.
     pub class_names: Vec<String>,

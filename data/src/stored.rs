@@ -53,3 +53,8 @@ impl Stored {
         Ok(self.dataset.read_slice::<T, _, IxDyn>(Hyperslab::from(selection))?.into_raw_vec_and_offset().0)
     }
 }
+
+/// Notes the CRC-32 of an array's little-endian bytes beside it.
+pub(crate) fn write_checksum(stored: &Hdf5Dataset, checksum: u32) -> hdf5_metno::Result<()> {
+    stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
+}

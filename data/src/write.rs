@@ -1,6 +1,6 @@
 //! Writing a dataset file.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
 use ndarray::ArrayView4;
@@ -9,12 +9,18 @@ use twinflow_files::{PartialFile, folder_of};
 use twinflow_hdf5::{MAX_TEXT, failed, write_text};
 
 use crate::{
-    DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION, error::io_error, labels,
-    schema::file_options,
+    DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
+    captions::Captions,
+    error::io_error,
+    labels,
+    schema::{BYTE_RANGE, LABELLED_VERSION, file_options},
+    stored::write_checksum,
 };
 
 /// Bytes per chunk, about: large enough for a short index and fast whole reads on network file systems.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of images written at once where they come block by block.
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// Writes a dataset file: `images` u8 or f32 (about in `[-1, 1]`) `[n, height, width, channels]`, one label per image.
 ///
@@ -34,11 +40,64 @@ pub fn write_dataset(
     let path = path.as_ref();
     let shape = check_images(images)?;
     check_labels(labels, shape[0], metadata)?;
+    publish(path, metadata, |file| {
+        let value_range = match images.as_slice::<f32>() {
+            Ok(pixels) => write_images(file, shape, pixels).map(|()| [-1.0, 1.0])?,
+            Err(_) => write_images(file, shape, images.bytes()).map(|()| BYTE_RANGE)?,
+        };
+        let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
+        stored.write(labels)?;
+        write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(labels)))?;
+        write_attributes(file, metadata, LABELLED_VERSION, value_range)
+    })
+}
+
+/// Writes a dataset of captioned images without classes: bytes `[n, height, width, channels]` that `next_rows` gives in
+/// order, so many as its buffer holds. The file appears as that of [`write_dataset`] does.
+///
+/// # Errors
+/// As [`write_dataset`]; what `next_rows` met.
+pub(crate) fn write_captioned(
+    path: &Path,
+    shape: [usize; 4],
+    captions: &Captions,
+    metadata: &DatasetMetadata,
+    mut next_rows: impl FnMut(&mut [u8]) -> io::Result<()>,
+) -> Result<(), DataError> {
+    publish(path, metadata, |file| {
+        let (row_bytes, stored) = (shape[1..].iter().product::<usize>(), create_images::<u8>(file, shape)?);
+        let (rows, mut hasher) = ((BLOCK_BYTES / row_bytes).clamp(1, shape[0]), crc32fast::Hasher::new());
+        let mut block = vec![0; rows * row_bytes];
+        for start in (0..shape[0]).step_by(rows) {
+            let end = shape[0].min(start + rows);
+            let block = &mut block[..(end - start) * row_bytes];
+            next_rows(block).map_err(|error| error.to_string())?;
+            hasher.update(block);
+            let pixels = ArrayView4::from_shape([end - start, shape[1], shape[2], shape[3]], block)?;
+            stored.write_slice(pixels, (start..end, .., .., ..))?;
+        }
+        write_checksum(&stored, hasher.finalize())?;
+        captions.write(file)?;
+        write_attributes(file, metadata, SCHEMA_VERSION, BYTE_RANGE)
+    })
+}
+
+/// Makes a file of what `fill` puts in, and gives it its name when it is whole and on the disk.
+fn publish(
+    path: &Path,
+    metadata: &DatasetMetadata,
+    fill: impl FnOnce(&File) -> hdf5_metno::Result<()>,
+) -> Result<(), DataError> {
     check_texts(metadata)?;
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
     let partial = PartialFile::create(path).map_err(io_error("create", path))?;
-    write_file(partial.path(), shape, images, labels, metadata)?;
+    let write = || {
+        let file = file_options().create(partial.path())?;
+        fill(&file)?;
+        file.close()
+    };
+    write().map_err(failed("write", partial.path()))?;
     partial.publish().map_err(io_error("finish", path))
 }
 
@@ -81,44 +140,26 @@ fn class_names_json(metadata: &DatasetMetadata) -> String {
     serde_json::Value::from(metadata.class_names.clone()).to_string()
 }
 
-fn write_file(
-    path: &Path,
-    shape: [usize; 4],
-    images: &HostArray,
-    labels: &[i32],
-    metadata: &DatasetMetadata,
-) -> Result<(), DataError> {
-    let write = || {
-        let file = file_options().create(path)?;
-        let value_range = match images.as_slice::<f32>() {
-            Ok(pixels) => write_images(&file, shape, pixels).map(|()| [-1.0, 1.0])?,
-            Err(_) => write_images(&file, shape, images.bytes()).map(|()| [0.0, 255.0])?,
-        };
-        let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
-        stored.write(labels)?;
-        write_checksum(&stored, labels)?;
-        write_attributes(&file, metadata, value_range)?;
-        file.close()
-    };
-    Ok(write().map_err(failed("write", path))?)
+fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T]) -> hdf5_metno::Result<()> {
+    let stored = create_images::<T>(file, shape)?;
+    stored.write(ArrayView4::from_shape(shape, pixels)?)?;
+    write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(pixels)))
 }
 
-fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T]) -> hdf5_metno::Result<()> {
+fn create_images<T: H5Type>(file: &File, shape: [usize; 4]) -> hdf5_metno::Result<Hdf5Dataset> {
     let row_bytes = shape[1..].iter().product::<usize>() * size_of::<T>();
     let chunk = [(CHUNK_BYTES / row_bytes).clamp(1, shape[0]), shape[1], shape[2], shape[3]];
-    let stored = file.new_dataset::<T>().chunk(chunk).shape(shape).create(IMAGES)?;
-    stored.write(ArrayView4::from_shape(shape, pixels)?)?;
-    write_checksum(&stored, pixels)
+    file.new_dataset::<T>().chunk(chunk).shape(shape).create(IMAGES)
 }
 
-fn write_checksum<T: Element>(stored: &Hdf5Dataset, elements: &[T]) -> hdf5_metno::Result<()> {
-    let checksum = crc32fast::hash(bytemuck::cast_slice(elements));
-    stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
-}
-
-fn write_attributes(file: &File, metadata: &DatasetMetadata, value_range: [f64; 2]) -> hdf5_metno::Result<()> {
+fn write_attributes(
+    file: &File,
+    metadata: &DatasetMetadata,
+    version: u32,
+    value_range: [f64; 2],
+) -> hdf5_metno::Result<()> {
     write_text(file, "schema", SCHEMA_NAME)?;
-    file.new_attr::<u32>().create("schema_version")?.write_scalar(&SCHEMA_VERSION)?;
+    file.new_attr::<u32>().create("schema_version")?.write_scalar(&version)?;
     write_text(file, "name", &metadata.name)?;
     write_text(file, "source", &metadata.source)?;
     file.new_attr::<u32>().create("classes")?.write_scalar(&(metadata.classes as u32))?;

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{
@@ -9,6 +11,8 @@ use clap::{
 use clap_complete::Shell;
 use serde::de::DeserializeOwned;
 use twinflow_methods::flow::SampleStyle;
+
+pub use import::{DebianDataset, ImportArgs, ImportKind, Resample};
 
 use crate::config::{Config, SettingError, named, names};
 
@@ -208,6 +212,7 @@ pub enum DataCommand {
     /// Convert a dataset to HDF5
     #[command(after_help = "Examples:\n  \
         twinflow-xla data import --from-debian fashion-mnist --out datasets/fashion-mnist.h5\n  \
+        twinflow-xla data import --pictures photos --resolution 256 --out datasets/photos.h5\n  \
         twinflow-xla data import --kind idx --images train-images-idx3-ubyte.gz \\\n      \
         --labels train-labels-idx1-ubyte.gz --name digits --out datasets/digits.h5")]
     Import(ImportArgs),
@@ -216,46 +221,6 @@ pub enum DataCommand {
         /// An HDF5 dataset
         file: PathBuf,
     },
-}
-
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// Format of the source files
-    #[arg(long, value_enum, default_value_t = ImportKind::Idx)]
-    pub kind: ImportKind,
-    /// Image file, gzipped or not
-    #[arg(long, value_name = "FILE", required_unless_present = "from_debian")]
-    pub images: Option<PathBuf>,
-    /// Label file, gzipped or not
-    #[arg(long, value_name = "FILE", required_unless_present = "from_debian")]
-    pub labels: Option<PathBuf>,
-    /// A dataset that a Debian package installs (apt install dataset-NAME), in place of --images and --labels: its test
-    /// images become OUT-test.h5 beside OUT.h5
-    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["images", "labels"])]
-    pub from_debian: Option<DebianDataset>,
-    /// Name written into the file [default: the output's file name]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Number of classes; labels reach from 0 to one less
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    pub classes: u32,
-    /// The HDF5 file to write
-    #[arg(long, value_name = "FILE.h5")]
-    pub out: PathBuf,
-}
-
-/// Formats that `data import` reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ImportKind {
-    /// MNIST's format
-    Idx,
-}
-
-/// Datasets that Debian packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DebianDataset {
-    /// 60,000 pictures of clothing, 28x28, ten classes
-    FashionMnist,
 }
 
 #[derive(Debug, Subcommand)]

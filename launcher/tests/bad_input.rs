@@ -31,6 +31,14 @@ fn data_that_is_missing_or_no_dataset() {
     std::fs::write(place.path("d.h5"), "not HDF5").unwrap();
     place.train("r", hdf5).refused(&["d.h5"]);
     place.run("data import --images a --labels b --out d.h5").refused(&["a"]);
+    std::fs::create_dir(place.path("photos")).unwrap();
+    std::fs::write(place.path("photos/1.png"), "").unwrap();
+    let import = "data import --pictures photos --out p.h5";
+    place.run(import).refused(&["1 pictures have no caption, such as '1.png'"]);
+    std::fs::write(place.path("photos/1.txt"), "nothing").unwrap();
+    place.run(import).refused(&["picture '1.png': it is empty (0 bytes)"]);
+    place.run(&format!("{import} --skip-damaged")).refused(&["no usable pictures in 'photos'"]);
+    assert!(!place.path("p.h5").exists() && !place.path("p.h5.importing").exists());
     place.run("data info nothing.h5").refused(&["nothing.h5"]);
     assert_no_run(&place);
 }

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Result, miette};
-use twinflow_data::{Dataset, DatasetMetadata, FASHION_MNIST_CLASSES, Verify, import_idx};
-use twinflow_runtime::console::OrReport;
+use twinflow_data::{
+    Dataset, DatasetMetadata, FASHION_MNIST_CLASSES, Filter, PictureOptions, Verify, import_idx, import_pictures,
+};
+use twinflow_runtime::console::{OrReport, say};
 
 use super::{eval::test_file, print_line};
-use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind};
+use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind, Resample};
 
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";
@@ -44,6 +47,9 @@ pub fn data(command: &DataCommand) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
+    if let Some(folder) = &args.pictures {
+        return pictures(folder, args);
+    }
     let ImportKind::Idx = args.kind;
     let imports = match (args.from_debian, &args.images, &args.labels) {
         (Some(DebianDataset::FashionMnist), ..) => {
@@ -51,10 +57,8 @@ fn import(args: &ImportArgs) -> Result<()> {
             vec![fashion_mnist(&folder, Split::Train, &args.out)?, fashion_mnist(&folder, Split::Test, &args.out)?]
         }
         (None, Some(images), Some(labels)) => {
-            let stem = args.out.file_stem().map_or("dataset".into(), |stem| stem.to_string_lossy().into_owned());
-            let (name, source) =
-                (args.name.clone().unwrap_or(stem), format!("{}, {}", images.display(), labels.display()));
-            let metadata = DatasetMetadata::new(name, source, args.classes as usize);
+            let source = format!("{}, {}", images.display(), labels.display());
+            let metadata = DatasetMetadata::new(name(args), source, args.classes as usize);
             vec![Import { images: images.clone(), labels: labels.clone(), metadata, out: args.out.clone() }]
         }
         _ => return Err(miette!("name the files by --images and --labels, or a package by --from-debian")),
@@ -62,6 +66,43 @@ fn import(args: &ImportArgs) -> Result<()> {
     imports.iter().try_for_each(|import| {
         print_line(import_idx(&import.images, &import.labels, &import.out, &import.metadata).or_report()?)
     })
+}
+
+fn name(args: &ImportArgs) -> String {
+    let stem = || args.out.file_stem().map_or("dataset".into(), |stem| stem.to_string_lossy().into_owned());
+    args.name.clone().unwrap_or_else(stem)
+}
+
+/// Reasons of pictures that were left out which are told one by one.
+const MOST_REASONS: usize = 20;
+
+fn pictures(folder: &Path, args: &ImportArgs) -> Result<()> {
+    let filter = match args.resample {
+        Resample::Bilinear => Filter::Bilinear,
+        Resample::Bicubic => Filter::Bicubic,
+    };
+    let ImportArgs { resolution, background, skip_damaged, .. } = *args;
+    let options = PictureOptions { resolution, filter, background, skip_damaged };
+    let metadata = DatasetMetadata::new(name(args), folder.display().to_string(), 0);
+    // Drawn where standard error is a terminal.
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} pictures{msg} ({eta} left)");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let imported = import_pictures(folder, &args.out, &options, &metadata, &mut |progress| {
+        bar.set_length(progress.total as u64);
+        if progress.skipped > 0 {
+            bar.set_message(format!(", {} left out", progress.skipped));
+        }
+        bar.set_position(progress.done as u64);
+    });
+    bar.finish_and_clear();
+    let imported = imported.or_report()?;
+    imported.notes.iter().for_each(say);
+    imported.skipped.iter().take(MOST_REASONS).for_each(|reason| say(format!("left out {reason}")));
+    if !imported.skipped.is_empty() {
+        say(format!("{} pictures were left out", imported.skipped.len()));
+    }
+    print_line(imported.info)
 }
 
 fn fashion_mnist(folder: &Path, split: Split, out: &Path) -> Result<Import> {

@@ -74,13 +74,14 @@ fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
 fn labels(asked: &[u32], classes: usize, format: SampleFormat) -> Result<Vec<i32>> {
     match (asked, format) {
         ([], SampleFormat::Png) => return Ok(shown_classes(classes)),
-        ([], SampleFormat::Hdf5) => return Ok((0..classes as i32).collect()),
+        ([], SampleFormat::Hdf5) => return Ok((0..classes.max(1) as i32).collect()),
         _ => {}
     }
-    match asked.iter().find(|label| **label as usize >= classes) {
-        Some(label) => {
-            Err(miette!("label {label} is out of range: the model knows {classes} classes, 0 to {}", classes - 1))
-        }
+    match asked.iter().find(|label| **label as usize >= classes.max(1)) {
+        Some(label) => Err(miette!(
+            "label {label} is out of range: the model knows {classes} classes, 0 to {}",
+            classes.max(1) - 1
+        )),
         None => Ok(asked.iter().map(|label| *label as i32).collect()),
     }
 }

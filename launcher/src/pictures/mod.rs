@@ -78,8 +78,9 @@ pub fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..shown).map(move |i| if shown == count { i } else { i * (count - 1) / (shown - 1).max(1) })
 }
 
+/// The labels of a picture's rows. Data without classes have one row: the label 0 is "no class" there.
 pub fn shown_classes(classes: usize) -> Vec<i32> {
-    spread(classes, MOST_CLASSES).map(|class| class as i32).collect()
+    spread(classes.max(1), MOST_CLASSES).map(|class| class as i32).collect()
 }
 
 /// What to tell where a picture does not show all classes.
@@ -101,6 +102,7 @@ mod tests {
     #[test]
     fn of_many_classes_some_are_shown_and_it_is_told() {
         assert_eq!((shown_classes(3), classes_note(3)), (vec![0, 1, 2], None));
+        assert_eq!((shown_classes(0), classes_note(0)), (vec![0], None));
         assert_eq!((shown_classes(64).len(), classes_note(64)), (64, None));
         let shown = shown_classes(5000);
         assert_eq!((shown.len(), shown[0], shown[63]), (64, 0, 4999));

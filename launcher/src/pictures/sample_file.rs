@@ -61,7 +61,9 @@ pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usiz
         true => HostArray::from_slice(shape, &samples.values).or_report()?,
         false => HostArray::from_slice(shape, &to_bytes(&samples.values)).or_report()?,
     };
-    write_dataset(path, &images, &samples.labels, &DatasetMetadata::new("samples", made_by, classes)).or_report()
+    // Samples of data without classes are of one.
+    let metadata = DatasetMetadata::new("samples", made_by, classes.max(1));
+    write_dataset(path, &images, &samples.labels, &metadata).or_report()
 }
 
 /// Makes the folder that a file is to be in.

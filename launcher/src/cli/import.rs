@@ -1,0 +1,88 @@
+//! Arguments of `data import`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Format of the source files
+    #[arg(long, value_enum, default_value_t = ImportKind::Idx)]
+    pub kind: ImportKind,
+    /// Image file, gzipped or not
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["from_debian", "pictures"])]
+    pub images: Option<PathBuf>,
+    /// Label file, gzipped or not
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["from_debian", "pictures"])]
+    pub labels: Option<PathBuf>,
+    /// A dataset that a Debian package installs (apt install dataset-NAME), in place of --images and --labels: its test
+    /// images become OUT-test.h5 beside OUT.h5
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["images", "labels"])]
+    pub from_debian: Option<DebianDataset>,
+    /// A folder of PNG, JPEG, WebP or GIF files with captions: in metadata.jsonl (a line {"file_name": .., "text": ..} for
+    /// each), or in NAME.txt beside NAME.png (a caption per line). An interrupted import goes on where it was
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["images", "labels", "from_debian"])]
+    pub pictures: Option<PathBuf>,
+    /// Side of the pictures in the dataset: the shorter side is resized to it and the middle is cut out
+    #[arg(long, value_name = "R", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub resolution: u32,
+    /// What resizes pictures, with antialias as in torchvision
+    #[arg(long, value_enum, default_value_t = Resample::Bilinear)]
+    pub resample: Resample,
+    /// Colour behind transparent pictures
+    #[arg(long, value_name = "RRGGBB", default_value = "ffffff", value_parser = colour)]
+    pub background: [u8; 3],
+    /// Leave out and count pictures that cannot be used, in place of stopping at the first
+    #[arg(long, requires = "pictures")]
+    pub skip_damaged: bool,
+    /// Name written into the file [default: the output's file name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Number of classes; labels reach from 0 to one less
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub classes: u32,
+    /// The HDF5 file to write
+    #[arg(long, value_name = "FILE.h5")]
+    pub out: PathBuf,
+}
+
+/// Filters of `data import --pictures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Resample {
+    /// The default of torchvision
+    Bilinear,
+    /// Sharper
+    Bicubic,
+}
+
+/// Six hexadecimal digits as red, green and blue.
+fn colour(text: &str) -> Result<[u8; 3], &'static str> {
+    let number = u32::from_str_radix(text, 16).ok().filter(|_| text.len() == 6 && !text.starts_with('+'));
+    let [_, rgb @ ..] = number.ok_or("six hexadecimal digits are needed, such as ffffff")?.to_be_bytes();
+    Ok(rgb)
+}
+
+/// Formats that `data import` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImportKind {
+    /// MNIST's format
+    Idx,
+}
+
+/// Datasets that Debian packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DebianDataset {
+    /// 60,000 pictures of clothing, 28x28, ten classes
+    FashionMnist,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backgrounds_are_six_digits() {
+        assert_eq!(colour("ff8000"), Ok([255, 128, 0]));
+        assert!(["fff", "white!", "+12345", "ffffff0"].iter().all(|text| colour(text).is_err()));
+    }
+}
