@@ -7,6 +7,7 @@ use serde_json::Value;
 use twinflow_array::{Place, Tree, leaves};
 use twinflow_models::denoisers::{
     DataSpec, ModelConfig, QwenImage21Config, QwenImageConfig, SanaConfig, Sd3Config, TextSpec, ZImageConfig,
+    ZImageTime,
 };
 use twinflow_nn::TargetTime;
 
@@ -21,13 +22,14 @@ fn published() -> Vec<(&'static str, ModelConfig, DataSpec)> {
     let qwen_image = QwenImageConfig { target_time: TargetTime::Ignored, ..QwenImageConfig::default() };
     let qwen_image_21 = QwenImage21Config { target_time: TargetTime::Ignored, ..QwenImage21Config::default() };
     let sd3 = Sd3Config { target_time: TargetTime::Ignored, ..Sd3Config::default() };
+    let z_image = ZImageConfig { target_time: ZImageTime::Ignored, ..ZImageConfig::default() };
     vec![
         ("qwen_image", ModelConfig::QwenImage(qwen_image), text([128, 128, 16], 512, 3584)),
         ("qwen_image_21", ModelConfig::QwenImage21(qwen_image_21), text([64, 64, 64], 512, 4096)),
         ("sana_600m", ModelConfig::Sana(sana), text([32, 32, 32], 300, 2304)),
         ("sana_1600m", ModelConfig::Sana(sana_1600m), text([32, 32, 32], 300, 2304)),
         ("sd35_medium", ModelConfig::Sd3(sd3), text([128, 128, 16], 333, 4096)),
-        ("z_image", ModelConfig::ZImage(ZImageConfig::default()), text([128, 128, 16], 512, 2560)),
+        ("z_image", ModelConfig::ZImage(z_image), text([128, 128, 16], 512, 2560)),
     ]
 }
 

@@ -25,7 +25,7 @@ pub fn network(config: &Value, case: &Case) -> Box<dyn Network> {
         depth: size("num_layers"),
         heads: size("num_attention_heads"),
         mlp_ratio: size("mlp_ratio"),
-        rotary: serde_json::from_value(config["axes_dims_rope"].clone()).unwrap(),
+        axes_dims_rope: serde_json::from_value(config["axes_dims_rope"].clone()).unwrap(),
         target_time: if case.inputs.contains_key("target") { TargetTime::Difference } else { TargetTime::Ignored },
         references: slots(case, references),
         ..QwenImage21Config::default()

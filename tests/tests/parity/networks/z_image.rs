@@ -19,7 +19,7 @@ pub fn network(config: &Value, case: &Case) -> Box<dyn Network> {
         depth: required("n_layers"),
         refiner_depth: required("n_refiner_layers"),
         heads: required("n_heads"),
-        rotary: serde_json::from_value(config["axes_dims"].clone()).unwrap(),
+        axes_dims_rope: serde_json::from_value(config["axes_dims"].clone()).unwrap(),
         time_hidden: size("t_embedder_mid_size").unwrap_or(ZImageConfig::default().time_hidden),
         target_time: if case.inputs.contains_key("target") { ZImageTime::Released } else { ZImageTime::Ignored },
         ..ZImageConfig::default()

@@ -32,7 +32,7 @@ pub struct QwenImage21Config {
     /// Hidden width of the feed-forward layers over the width of a token.
     pub mlp_ratio: usize,
     /// Channels of a head that turn with frame, row and column, even numbers; a head has no others.
-    pub rotary: [usize; 3],
+    pub axes_dims_rope: [usize; 3],
     /// How the target time enters.
     pub target_time: TargetTime,
     /// What is computed again in the backward pass in place of being kept.
@@ -47,7 +47,7 @@ impl Default for QwenImage21Config {
             depth: 32,
             heads: 32,
             mlp_ratio: 3,
-            rotary: [16, 56, 56],
+            axes_dims_rope: [16, 56, 56],
             target_time: TargetTime::Difference,
             remat: Remat::None,
             references: Vec::new(),
@@ -65,15 +65,15 @@ impl QwenImage21Config {
         require(self.depth > 0, "model.depth", self.depth, "at least 1")?;
         require(self.heads > 0, "model.heads", self.heads, "at least 1")?;
         require(self.mlp_ratio > 0, "model.mlp_ratio", self.mlp_ratio, "at least 1")?;
-        let turns = self.rotary.iter().all(|channels| *channels > 0 && channels.is_multiple_of(2));
-        require(turns, "model.rotary", self.rotary, "even numbers above 0")?;
+        let turns = self.axes_dims_rope.iter().all(|channels| *channels > 0 && channels.is_multiple_of(2));
+        require(turns, "model.axes_dims_rope", self.axes_dims_rope, "even numbers above 0")?;
         let [height, width, _] = data.sample;
         let layout = Layout::new(text.tokens, &self.references, [height, width])?;
         Ok(QwenImage21 { layers: self.layers(&data, text), config: self.clone(), layout, data, text })
     }
 
     fn width(&self) -> usize {
-        self.heads * self.rotary.iter().sum::<usize>()
+        self.heads * self.axes_dims_rope.iter().sum::<usize>()
     }
 
     fn layers(&self, data: &DataSpec, text: TextSpec) -> QwenImage21Layers<Init> {
@@ -153,7 +153,7 @@ impl Denoiser for QwenImage21 {
         let layers: QwenImage21Layers<Tensor<'t>> = params.to_tree(&self.layers);
         let trace = x.trace();
         let tokens_btd = trace.scope("stream", || self.join(&layers, text_bnc, &input.condition.references, x));
-        let stream = Stream::new(&self.layout, self.config.rotary, mask_bn);
+        let stream = Stream::new(&self.layout, self.config.axes_dims_rope, mask_bn);
         let time_cd = trace.scope("condition", || self.times(&layers, t, r).silu());
         let modulations = trace.scope("condition", || modulations(layers.modulation.forward(time_cd)));
         let (tokens_btd, _) = trace.scope("blocks", || {

@@ -41,7 +41,7 @@ pub struct ZImageConfig {
     /// Attention heads.
     pub heads: usize,
     /// Channels of a head that turn with frame, row and column, even numbers; a head has no others.
-    pub rotary: [usize; 3],
+    pub axes_dims_rope: [usize; 3],
     /// Hidden width of the embedding of a time.
     pub time_hidden: usize,
     /// How the times enter.
@@ -56,7 +56,7 @@ impl Default for ZImageConfig {
             depth: 30,
             refiner_depth: 2,
             heads: 30,
-            rotary: [32, 48, 48],
+            axes_dims_rope: [32, 48, 48],
             time_hidden: 1024,
             target_time: ZImageTime::default(),
             remat: Remat::None,
@@ -76,15 +76,15 @@ impl ZImageConfig {
         positive("model.refiner_depth", self.refiner_depth)?;
         positive("model.heads", self.heads)?;
         positive("model.time_hidden", self.time_hidden)?;
-        let turns = self.rotary.iter().all(|channels| *channels > 0 && channels.is_multiple_of(2));
-        require(turns, "model.rotary", self.rotary, "even numbers above 0")?;
+        let turns = self.axes_dims_rope.iter().all(|channels| *channels > 0 && channels.is_multiple_of(2));
+        require(turns, "model.axes_dims_rope", self.axes_dims_rope, "even numbers above 0")?;
         require_multiple("data.height", data.sample[0], "the patches of z_image", PATCH)?;
         require_multiple("data.width", data.sample[1], "the patches of z_image", PATCH)?;
         Ok(ZImage { layers: self.layers(&data, text), config: self.clone(), data, text })
     }
 
     fn layers(&self, data: &DataSpec, text: TextSpec) -> ZImageLayers<Init> {
-        let width = self.heads * self.rotary.iter().sum::<usize>();
+        let width = self.heads * self.axes_dims_rope.iter().sum::<usize>();
         let (patch_size, time) = (PATCH * PATCH * data.sample[2], width.min(MOST_TIME_CHANNELS));
         let stacked = |depth, time| map(&Block::new(width, self.heads, time), |_, init| init.stacked(depth));
         ZImageLayers {
@@ -163,7 +163,7 @@ impl Denoiser for ZImage {
         let trace = x.trace();
         let time_bd = trace.scope("times", || layers.times.forward(t, r));
         let mask_bn = mask_bn.pad(0.0, &[(0, 0, 0), (0, missing(mask_bn.dim(1)) as i64, 0)]);
-        let streams = Streams::new(mask_bn, [height / PATCH, width / PATCH], self.config.rotary);
+        let streams = Streams::new(mask_bn, [height / PATCH, width / PATCH], self.config.axes_dims_rope);
         let picture_btd = trace.scope("picture", || {
             self.blocks(layers.embed_picture(x), &layers.picture_blocks, streams.picture, time_bd)
         });

@@ -10,11 +10,11 @@ use twinflow_nn::{Init, Linear, TIME_FEATURES, timestep_features};
 #[serde(rename_all = "snake_case")]
 pub enum ZImageTime {
     /// `E1(1 - t)`: the published network, which knows of no target time.
-    #[default]
     Ignored,
     /// `E1(1 - t) + E2(1 - r)`: both are learnt from the first step on.
     Embedding,
     /// `E1(1 - t) + E2(1 - r) (t - r)`, E2 starting as a copy of E1: a pretrained model is unchanged at r = t.
+    #[default]
     Difference,
     /// `E1(|t'|) + E2(r' - t') |t' - r'|` with `t' = sign(t) (1 - |t|)`, the same for r, and sign(0) = 0: what the weights
     /// released as TwinFlow-Z-Image-Turbo are trained for. At r = t the sign of t cannot be seen.
