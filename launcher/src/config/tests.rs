@@ -48,7 +48,8 @@ fn what_may_stand_in_a_place_is_told_for_every_type() {
     check(&out("optimizer.betas=0.9"), &["optimizer.betas is 0.9, but must be a pair of numbers"]);
     check(&out("flow.time_distribution=[1, 2]"), &["flow.time_distribution is [1, 2], but must be three numbers"]);
     check(&out("device.platform=3"), &["device.platform is 3, but must be one of \"auto\", \"cpu\", \"cuda\""]);
-    check(&out("model.kind=3"), &["model.kind is 3, but must be one of \"dit\", \"mlp\", \"unet\""]);
+    let kinds = "\"dit\", \"mlp\", \"qwen_image\", \"qwen_image_21\", \"sana\", \"sd3\", \"unet\", \"z_image\"";
+    check(&out("model.kind=3"), &[&format!("model.kind is 3, but must be one of {kinds}")]);
     check(&out("twinflow.shares={ e2e = 0.5 }"), &["twinflow.shares: `mul` is missing"]);
     let twice = refused("[sample]\nnfe = 1\nsampling_steps = 2\n", &[]);
     check(&twice, &["sample: `nfe` is there twice", "c.toml"]);

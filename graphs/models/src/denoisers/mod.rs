@@ -69,15 +69,15 @@ pub enum ModelConfig {
     Dit(DitConfig),
     /// Residual MLP for samples of a few numbers, such as 2-D toys.
     Mlp(MlpConfig),
-    /// SANA, a transformer for text to image with linear attention.
-    Sana(SanaConfig),
     /// Qwen-Image, a transformer of two streams for text to image and for editing.
     QwenImage(QwenImageConfig),
-    /// Stable Diffusion 3 and 3.5, transformers of two streams for text to image.
-    Sd3(Sd3Config),
     /// Qwen-Image-2.1's transformer for text to image and editing: one causal stream of prompt and pictures.
     #[serde(rename = "qwen_image_21")]
     QwenImage21(QwenImage21Config),
+    /// SANA, a transformer for text to image with linear attention.
+    Sana(SanaConfig),
+    /// Stable Diffusion 3 and 3.5, transformers of two streams for text to image.
+    Sd3(Sd3Config),
     /// The public tutorial's U-Net.
     Unet(UnetConfig),
     /// Z-Image's transformer for text to image.
@@ -99,10 +99,10 @@ impl ModelConfig {
         Ok(match self {
             ModelConfig::Dit(config) => Box::new(config.build(data)?),
             ModelConfig::Mlp(config) => Box::new(config.build(data)?),
-            ModelConfig::Sana(config) => Box::new(config.build(data)?),
             ModelConfig::QwenImage(config) => Box::new(config.build(data)?),
-            ModelConfig::Sd3(config) => Box::new(config.build(data)?),
             ModelConfig::QwenImage21(config) => Box::new(config.build(data)?),
+            ModelConfig::Sana(config) => Box::new(config.build(data)?),
+            ModelConfig::Sd3(config) => Box::new(config.build(data)?),
             ModelConfig::Unet(config) => Box::new(config.build(data)?),
             ModelConfig::ZImage(config) => Box::new(config.build(data)?),
         })
