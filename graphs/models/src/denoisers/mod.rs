@@ -13,7 +13,8 @@ mod unet;
 mod z_image;
 
 use serde::{Deserialize, Serialize};
-use twinflow_nn::{ConfigError, Denoiser};
+use twinflow_array::{DType, TensorType};
+use twinflow_nn::{Condition, ConfigError, Denoiser};
 
 pub use dit::{Dit, DitConfig};
 pub use mlp::{MlpConfig, MlpNetwork};
@@ -43,6 +44,17 @@ pub struct TextSpec {
     pub tokens: usize,
     /// Numbers of a token.
     pub width: usize,
+}
+
+impl TextSpec {
+    /// A condition on prompts alone: embeddings, and which tokens count.
+    fn condition(self) -> Condition<TensorType> {
+        Condition {
+            text: Some(TensorType::f32([self.tokens, self.width])),
+            text_mask: Some(TensorType::new(DType::I32, [self.tokens])),
+            ..Condition::default()
+        }
+    }
 }
 
 impl DataSpec {

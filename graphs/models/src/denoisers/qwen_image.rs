@@ -163,12 +163,7 @@ impl Denoiser for QwenImage {
     }
 
     fn condition(&self) -> Condition<TensorType> {
-        let TextSpec { tokens, width } = self.text;
-        Condition {
-            text: Some(TensorType::f32([tokens, width])),
-            text_mask: Some(TensorType::new(DType::I32, [tokens])),
-            ..Condition::default()
-        }
+        self.text.condition()
     }
 
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {

@@ -8,7 +8,7 @@ mod block;
 mod layout;
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, ParamPath, TensorType, Tree, map};
+use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, concatenate, scan};
 use twinflow_nn::{
     Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimestepEmbedding, layer_norm,
@@ -137,14 +137,8 @@ impl Denoiser for QwenImage21 {
     }
 
     fn condition(&self) -> Condition<TensorType> {
-        let TextSpec { tokens, width } = self.text;
         let latents = |slots: &ReferenceSlots| TensorType::f32([slots.height, slots.width, self.data.sample[2]]);
-        Condition {
-            text: Some(TensorType::f32([tokens, width])),
-            text_mask: Some(TensorType::new(DType::I32, [tokens])),
-            references: self.config.references.iter().map(latents).collect(),
-            ..Condition::default()
-        }
+        Condition { references: self.config.references.iter().map(latents).collect(), ..self.text.condition() }
     }
 
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {

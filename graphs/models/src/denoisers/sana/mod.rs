@@ -6,7 +6,7 @@ mod block;
 mod embeddings;
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, TensorType, Tree, map};
+use twinflow_array::{TensorType, Tree, map};
 use twinflow_compiler::{Tensor, scan};
 use twinflow_nn::{
     Condition, ConfigError, Conv2d, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimeSign, layer_norm,
@@ -134,12 +134,7 @@ impl Denoiser for Sana {
     }
 
     fn condition(&self) -> Condition<TensorType> {
-        let TextSpec { tokens, width } = self.text;
-        Condition {
-            text: Some(TensorType::f32([tokens, width])),
-            text_mask: Some(TensorType::new(DType::I32, [tokens])),
-            ..Condition::default()
-        }
+        self.text.condition()
     }
 
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {

@@ -8,7 +8,7 @@ mod places;
 mod time;
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, ParamPath, TensorType, Tree, map};
+use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, concatenate, scan};
 use twinflow_nn::{
     Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, layer_norm, require,
@@ -147,12 +147,7 @@ impl Denoiser for ZImage {
     }
 
     fn condition(&self) -> Condition<TensorType> {
-        let TextSpec { tokens, width } = self.text;
-        Condition {
-            text: Some(TensorType::f32([tokens, width])),
-            text_mask: Some(TensorType::new(DType::I32, [tokens])),
-            ..Condition::default()
-        }
+        self.text.condition()
     }
 
     fn velocity<'t>(&self, params: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
