@@ -60,8 +60,10 @@ impl Dataset {
         let file = file_options().open(path).map_err(failed("open the dataset", path))?;
         let Content { metadata, value_range, images, labels, captions, checksums } =
             Content::read(path, &file, file_bytes)?;
-        let has_checksums = checksums.images.is_some() && checksums.labels.is_some();
-        let checksums = Checksums { labels: Some(crc32fast::hash(bytemuck::cast_slice(&labels))), ..checksums };
+        let labelled = metadata.classes > 0;
+        let has_checksums = checksums.images.is_some() && (checksums.labels.is_some() || !labelled);
+        let of_labels = labelled.then(|| crc32fast::hash(bytemuck::cast_slice(&labels)));
+        let checksums = Checksums { labels: of_labels, ..checksums };
         let range_known = value_range.is_some() || images.ty().dtype == DType::U8;
         let value_range = value_range.unwrap_or(BYTE_RANGE);
         let mut dataset = Dataset {

@@ -41,7 +41,7 @@ pub struct DatasetInfo {
 pub struct Checksums {
     /// Of the images' bytes.
     pub images: Option<u32>,
-    /// Of the labels as i32.
+    /// Of the labels as i32; none where there are no classes.
     pub labels: Option<u32>,
 }
 
@@ -56,7 +56,8 @@ impl fmt::Display for DatasetInfo {
         let sum = |checksum: Option<u32>| checksum.map_or("unknown".to_owned(), |sum| format!("{sum:08x}"));
         let origin = if self.has_checksums { "" } else { " (the file has none)" };
         let Checksums { images, labels } = self.checksums;
-        writeln!(f, "checksums  images {}, labels {}{origin}", sum(images), sum(labels))?;
+        let of_labels = if self.classes > 0 { format!(", labels {}", sum(labels)) } else { String::new() };
+        writeln!(f, "checksums  images {}{of_labels}{origin}", sum(images))?;
         if self.captions > 0 {
             writeln!(f, "captions   {}, such as", self.captions)?;
             self.first_captions.iter().try_for_each(|caption| writeln!(f, "           {caption}"))?;

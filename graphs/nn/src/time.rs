@@ -92,8 +92,9 @@ impl<'t> TimestepEmbedding<Tensor<'t>> {
     }
 }
 
-/// Times in thousandths, f32 `[b]` -> `[b, FEATURES]`: cosines, then sines. Angles reach 1000 rad, so that the last bit
+/// Times in thousandths, f32 `[b]` -> f32 `[b, FEATURES]`: cosines, then sines. Angles reach 1000 rad, so that the last bit
 /// of a frequency shows: they are f32 exponentials of f32 numbers, as PyTorch computes them.
+#[track_caller]
 pub fn timestep_features(thousandths: Tensor<'_>) -> Tensor<'_> {
     let half = FEATURES / 2;
     let exponent = |i: usize| -(FREQUENCY_RANGE.ln() as f32) * i as f32 / half as f32;
@@ -123,6 +124,18 @@ impl TargetTime {
     /// Whether r has an embedding of its own, E2.
     pub fn has_embedding(self) -> bool {
         matches!(self, TargetTime::Embedding | TargetTime::Difference)
+    }
+
+    /// E2 as it starts beside E1, which sits at `path` in the model's tree: drawn for itself, a copy of E1, or none.
+    pub fn second<T>(self, first: &T, path: &ParamPath) -> Option<T>
+    where
+        T: Clone + Tree<Leaf = Init, Rebind<Init> = T>,
+    {
+        match self {
+            TargetTime::Embedding => Some(first.clone()),
+            TargetTime::Difference => Some(map(first, |leaf, init| init.clone().copy_of(path.join(leaf.path())))),
+            TargetTime::Half | TargetTime::Ignored => None,
+        }
     }
 
     /// The time that E1 is asked at; t, r f32 `[b]`.
@@ -206,13 +219,7 @@ impl TwoTimes<Init> {
     /// [`TargetTime::Difference`] starts as a copy of E1.
     pub fn new(width: usize, join: TargetTime, path: &ParamPath) -> Self {
         let time = TimeEmbedding::new(width);
-        let target_time = match join {
-            TargetTime::Embedding => Some(time.clone()),
-            TargetTime::Difference => {
-                Some(map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path()))))
-            }
-            TargetTime::Half | TargetTime::Ignored => None,
-        };
+        let target_time = join.second(&time, &path.join("time"));
         TwoTimes { time, target_time, join }
     }
 }

@@ -72,16 +72,18 @@ fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
 
 /// The labels asked for; if none are, all that the file has place for.
 fn labels(asked: &[u32], classes: usize, format: SampleFormat) -> Result<Vec<i32>> {
+    // Data without classes have the one label 0.
+    let labels = classes.max(1);
     match (asked, format) {
         ([], SampleFormat::Png) => return Ok(shown_classes(classes)),
-        ([], SampleFormat::Hdf5) => return Ok((0..classes.max(1) as i32).collect()),
+        ([], SampleFormat::Hdf5) => return Ok((0..labels as i32).collect()),
         _ => {}
     }
-    match asked.iter().find(|label| **label as usize >= classes.max(1)) {
-        Some(label) => Err(miette!(
-            "label {label} is out of range: the model knows {classes} classes, 0 to {}",
-            classes.max(1) - 1
-        )),
+    match asked.iter().find(|label| **label as usize >= labels) {
+        Some(label) if classes == 0 => Err(miette!("label {label} is out of range: the model knows no classes")),
+        Some(label) => {
+            Err(miette!("label {label} is out of range: the model knows {classes} classes, 0 to {}", labels - 1))
+        }
         None => Ok(asked.iter().map(|label| *label as i32).collect()),
     }
 }
@@ -99,5 +101,8 @@ mod tests {
         assert_eq!(labels(&[2, 0], 3, Png).unwrap(), [2, 0]);
         let error = labels(&[1, 10], 10, Png).unwrap_err().to_string();
         assert_eq!(error, "label 10 is out of range: the model knows 10 classes, 0 to 9");
+        let error = labels(&[1], 0, Png).unwrap_err().to_string();
+        assert_eq!(error, "label 1 is out of range: the model knows no classes");
+        assert_eq!(labels(&[], 0, Hdf5).unwrap(), [0]);
     }
 }

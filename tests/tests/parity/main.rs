@@ -17,7 +17,8 @@ use twinflow_array::{DType, HostArray, Place, TensorType, Tree, leaves, map};
 use twinflow_checkpoints::{Checkpoint, ExportOptions, Metadata, SaveRequest, export, import_safetensors, save};
 use twinflow_compiler::trace;
 use twinflow_models::denoisers::{
-    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImageConfig, Sd3Config, TextSpec, UnetConfig,
+    DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImage21Config, QwenImageConfig, SanaConfig, Sd3Config, TextSpec,
+    UnetConfig, ZImageConfig,
 };
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 use twinflow_tests::{values, xla};
@@ -131,6 +132,10 @@ fn weights_of_every_model_go_out_and_come_back_bit_for_bit() {
     let qwen_image = QwenImageConfig { depth: 2, heads: 2, axes_dims_rope: [2, 2, 2], ..Default::default() };
     let sd3 = Sd3Config { depth: 5, heads: 1, head_width: 4, dual_attention_layers: 2, ..Default::default() };
     let sd3 = Sd3Config { pos_embed_max_size: 4, ..sd3 };
+    let axes_dims_rope = [2; 3];
+    let qwen_image_21 = QwenImage21Config { depth: 2, heads: 2, axes_dims_rope, ..Default::default() };
+    let sana = SanaConfig { width: 8, depth: 2, heads: 2, cross_heads: 4, qk_norm: true, ..Default::default() };
+    let z_image = ZImageConfig { depth: 2, heads: 1, axes_dims_rope, ..Default::default() };
     let text = Some(TextSpec { tokens: 3, width: 4 });
     let data = DataSpec { text, ..DataSpec::labelled([4, 4, 2], 3) };
     let folder = tempfile::tempdir().unwrap();
@@ -139,8 +144,11 @@ fn weights_of_every_model_go_out_and_come_back_bit_for_bit() {
         ModelConfig::default(),
         ModelConfig::Mlp(MlpConfig::default()),
         ModelConfig::QwenImage(qwen_image),
+        ModelConfig::QwenImage21(qwen_image_21),
+        ModelConfig::Sana(sana),
         ModelConfig::Sd3(sd3),
         ModelConfig::Unet(unet),
+        ModelConfig::ZImage(z_image),
     ];
     for model in models {
         let spec = model.build(data).unwrap().parameters().spec();

@@ -9,6 +9,7 @@ mod qwen_image_21;
 mod remat;
 mod sana;
 mod sd3;
+mod timesteps;
 mod unet;
 mod z_image;
 

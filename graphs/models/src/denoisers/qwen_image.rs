@@ -3,25 +3,24 @@
 //! Suffixes: b batch, t tokens, d width, p patch elements; s 1, or t where tokens of a sample differ.
 
 use serde::{Deserialize, Serialize};
-use twinflow_array::{DType, ParamPath, TensorType, Tree, map};
+use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, Trace, concatenate, scan};
 use twinflow_nn::{
     Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, RotaryAxis, TargetTime,
-    TimestepEmbedding, require, require_multiple, rotary_angles,
+    TimestepEmbedding, mask_bias, require, require_multiple, rotary_angles,
 };
 
 use super::{
     DataSpec, Remat, TextSpec,
-    mmdit::{AdaLn, FeedForward, FinalLayer, Joining, JointAttention, JointDims, TwoTimesteps},
+    mmdit::{AdaLn, FeedForward, FinalLayer, Joining, JointAttention, JointDims},
     patches::{PatchOrder, patchify, unpatchify},
+    timesteps::TwoTimesteps,
 };
 
 /// Side of the patches of latents that are tokens.
 const PATCH: usize = 2;
 /// Ratio of the fastest to the slowest rotation of each axis.
 const THETA: f64 = 1e4;
-/// Score of a key that does not count: its share of the softmax is exactly zero.
-const MASKED: f64 = 1e9;
 
 /// `[model]` with `kind = "qwen_image"`: of 20 billion parameters, if it does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,22 +84,10 @@ impl QwenImageConfig {
             image_in: Linear::fan_in(patch_size, width),
             text_norm: RmsNorm::new(text_width),
             text_in: Linear::fan_in(text_width, width),
-            times: self.times(width),
+            times: TwoTimesteps::new(TimestepEmbedding::new(width, width), self.target_time, &ParamPath::from("times")),
             blocks: map(&block, |_, init| init.stacked(self.depth)),
             final_layer: FinalLayer::new(width, patch_size),
         }
-    }
-
-    fn times(&self, width: usize) -> TwoTimesteps<Init> {
-        let time = TimestepEmbedding::new(width, width);
-        let path = ParamPath::from("times/time");
-        let copy = map(&time, |leaf, init| init.clone().copy_of(path.join(leaf.path())));
-        let target_time = match self.target_time {
-            TargetTime::Embedding => Some(time.clone()),
-            TargetTime::Difference => Some(copy),
-            TargetTime::Half | TargetTime::Ignored => None,
-        };
-        TwoTimesteps { time, target_time, join: self.target_time }
     }
 }
 
@@ -225,8 +212,9 @@ impl QwenImage {
         let all: usize = grids.iter().map(|[rows, columns]| rows * columns).sum();
         let own = grids[0][0] * grids[0][1];
         let zero = (self.config.zero_cond_t && all > own).then(|| condition(t.zeros_like(), r.zeros_like()));
-        let keys = mask_bn.convert(DType::F32).pad(1.0, &[(0, 0, 0), (0, all as i64, 0)]);
-        let bias = ((keys - 1.0) * MASKED).expand_dims(1).expand_dims(1);
+        // Pictures are seen whole.
+        let seen = mask_bn.pad(1.0, &[(0, 0, 0), (0, all as i64, 0)]).ne(0.0);
+        let bias = mask_bias(seen).expand_dims(1).expand_dims(1);
         let angles = self.angles(x.trace(), mask_bn.dim(1), grids);
         let joining = Joining { angles, bias };
         BlockContext { condition_b1d: condition(t, r), zero_b1d: zero, tokens: [own, all - own], joining }

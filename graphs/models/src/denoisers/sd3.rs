@@ -1,4 +1,4 @@
-//! Stable Diffusion 3 and 3.5 (Esser et al. 2024), a transformer of two streams for text to image, told the target time.
+//! Stable Diffusion 3 and 3.5 (Esser et al. 2024), a transformer of two streams for text to image, of two times.
 //!
 //! Suffixes: b batch, t tokens, d width.
 
@@ -12,10 +12,9 @@ use twinflow_nn::{
 
 use super::{
     DataSpec, Remat, TextSpec,
-    mmdit::{
-        AdaLn, AttentionLayers, FeedForward, FinalLayer, JointAttention, JointDims, TwoTimesteps, scale_then_shift,
-    },
+    mmdit::{AdaLn, AttentionLayers, FeedForward, FinalLayer, JointAttention, JointDims, scale_then_shift},
     patches::{PatchOrder, unpatchify},
+    timesteps::TwoTimesteps,
 };
 
 /// `[model]` with `kind = "sd3"`: Stable Diffusion 3.5 medium, if it does not say otherwise.

@@ -12,7 +12,7 @@ pub type Arrays = BTreeMap<String, HostArray>;
 /// One call of the library's network; integers are i32 here.
 pub struct Case {
     pub name: String,
-    /// The grids of pictures as (frames, height, width) in tokens, where the network is told them.
+    /// The grids of pictures as (frames, height, width) in tokens, where the network reads them.
     pub img_shapes: Option<Value>,
     pub inputs: Arrays,
     pub out: HostArray,

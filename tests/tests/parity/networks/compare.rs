@@ -68,29 +68,40 @@ impl Values {
     }
 
     fn too_far(&self, kind: &Kind, case: &Case) -> Vec<String> {
-        let mut far = Vec::new();
         let largest = case.parameter_gradients.values().map(norm).fold(0.0, f64::max);
-        let mut check = |name: String, actual: Option<&HostArray>, expected: &HostArray, limit: f64| {
+        let distance = |actual: Option<&HostArray>, expected: &HostArray| {
             let length = norm(expected);
             let length = if length > 0.0 && length < ROUNDING * largest { largest } else { length };
-            let distance = actual.map_or(f64::INFINITY, |actual| distance(actual, expected, length));
-            if distance.is_nan() || distance > limit {
-                far.push(format!("{name}: relative L2 distance {distance:.1e}, at most {limit:.0e}"));
-            }
+            actual.map_or(f64::INFINITY, |actual| distance(actual, expected, length))
         };
-        check("out".to_owned(), Some(&self.out), &case.out, kind.out);
+        let mut found = vec![("out".to_owned(), distance(Some(&self.out), &case.out), kind.out)];
         for (name, expected) in &case.input_gradients {
             let time = matches!(name.as_str(), "timestep" | "target");
             let limit = if time { kind.time_gradients } else { kind.gradients };
-            check(format!("gradient in {name}"), self.inputs.get(name), expected, limit);
-            let zeros = self.inputs.get(name).is_some_and(|actual| has_its_zeros(actual, expected));
-            check(format!("zeros of the gradient in {name}"), zeros.then_some(expected), expected, limit);
+            let actual = self.inputs.get(name);
+            found.push((format!("gradient in {name}"), distance(actual, expected), limit));
+            let misses = actual.map_or(f64::INFINITY, |actual| missed_zeros(actual, expected));
+            found.push((format!("largest of what is zero in the gradient in {name}"), misses, 0.0));
         }
-        for (name, expected) in &case.parameter_gradients {
-            check(format!("gradient in {name}"), self.parameters.get(name), expected, kind.gradients);
-        }
-        far
+        let of_parameters = case.parameter_gradients.iter();
+        found.extend(of_parameters.map(|(name, expected)| {
+            (format!("gradient in {name}"), distance(self.parameters.get(name), expected), kind.gradients)
+        }));
+        print_largest(kind, case, &found);
+        let far = found.iter().filter(|(_, distance, limit)| distance.is_nan() || distance > limit);
+        far.map(|(name, distance, limit)| format!("{name}: {distance:.1e}, at most {limit:.0e}")).collect()
     }
+}
+
+/// How near the case is: of each limit the largest distance.
+fn print_largest(kind: &Kind, case: &Case, found: &[(String, f64, f64)]) {
+    let largest = |of: &dyn Fn(&str) -> bool| {
+        found.iter().filter(|(name, ..)| of(name)).map(|(_, distance, _)| *distance).fold(0.0, f64::max)
+    };
+    let is_time = |name: &str| name.ends_with(" timestep") || name.ends_with(" target");
+    let [out, times] = [largest(&|name| name == "out"), largest(&is_time)];
+    let others = largest(&|name| name != "out" && !is_time(name));
+    println!("{}{}: out {out:.1e}, gradients {others:.1e}, in times {times:.1e}", kind.name, case.name);
 }
 
 fn is_float(array: &HostArray) -> bool {
@@ -110,9 +121,10 @@ fn distance(actual: &HostArray, expected: &HostArray, length: f64) -> f64 {
     if length == 0.0 { difference } else { difference / length }
 }
 
-/// Whether all is exactly zero that is so in the library: what an input does not reach, and what a sign of zero stops.
-fn has_its_zeros(actual: &HostArray, expected: &HostArray) -> bool {
-    actual.to_f64().iter().zip(expected.to_f64()).all(|(actual, expected)| expected != 0.0 || *actual == 0.0)
+/// The largest of what is exactly zero in the library: what an input does not reach, and what a sign of zero stops.
+fn missed_zeros(actual: &HostArray, expected: &HostArray) -> f64 {
+    let pairs = actual.to_f64().into_iter().zip(expected.to_f64());
+    pairs.filter(|(_, expected)| *expected == 0.0).map(|(actual, _)| actual.abs()).fold(0.0, f64::max)
 }
 
 fn norm(array: &HostArray) -> f64 {

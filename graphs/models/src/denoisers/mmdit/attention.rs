@@ -45,7 +45,7 @@ pub(in crate::denoisers) struct JointAttention<L> {
     text_out: Option<Linear<L>>,
 }
 
-/// What the joint tokens, the prompt's first, are told of their places.
+/// Where the joint tokens stand, the prompt's first, and which of them are seen.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::denoisers) struct Joining<'t> {
     /// Rotary angles, `[t, k / 2]`.

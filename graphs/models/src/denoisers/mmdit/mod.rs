@@ -5,7 +5,6 @@
 
 mod attention;
 mod modulation;
-mod times;
 
 use twinflow_array::Tree;
 use twinflow_compiler::Tensor;
@@ -13,7 +12,6 @@ use twinflow_nn::{Init, Linear};
 
 pub(super) use attention::{AttentionLayers, Joining, JointAttention, JointDims};
 pub(super) use modulation::{AdaLn, FinalLayer, scale_then_shift};
-pub(super) use times::TwoTimesteps;
 
 /// Two linear layers with GELU (tanh form) between.
 #[derive(Clone, Debug, Tree)]

@@ -119,7 +119,7 @@ impl<'t> Stream<'t> {
         }
     }
 
-    /// Rows `[b + 1, d]`, one for each sample's picture and the last for what it is told by -> `[b, t, d]`.
+    /// Rows `[b + 1, d]`, one for each sample's picture and the last for what stands before it -> `[b, t, d]`.
     fn per_token(&self, rows_cd: Tensor<'t>) -> Tensor<'t> {
         let samples = rows_cd.dim(0) - 1;
         let rows = rows_cd.expand_dims(1).split(0, &[samples, 1]);

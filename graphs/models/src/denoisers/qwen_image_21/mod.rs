@@ -1,6 +1,6 @@
 //! The transformer of Qwen-Image-2.1 (diffusers' `QwenImage21Transformer2DModel`): one stream of tokens, the prompt with
-//! pictures to go by in it, then the picture itself. What stands before the picture sees nothing of it and is told the
-//! time 0, so that it is the same at every time.
+//! pictures to go by in it, then the picture itself. What stands before the picture sees nothing of it and is
+//! modulated with the time 0, so that it is the same at every time.
 //!
 //! Suffixes: b batch, c batch and the row of time 0, t tokens of the stream, n of the prompt, d width.
 
@@ -17,7 +17,7 @@ use twinflow_nn::{
 
 pub use layout::ReferenceSlots;
 
-use crate::denoisers::{DataSpec, Remat, TextSpec};
+use crate::denoisers::{DataSpec, Remat, TextSpec, timesteps::TwoTimesteps};
 use block::{Block, PromptProjection, Stream};
 use layout::{Layout, Piece};
 
@@ -80,15 +80,9 @@ impl QwenImage21Config {
         let (width, channels) = (self.width(), data.sample[2]);
         let linear = |inputs, outputs| Linear::fan_in(inputs, outputs).without_bias();
         let time = TimestepEmbedding::new(width, width).without_bias();
-        let copy = map(&time, |leaf, init| init.clone().copy_of(ParamPath::from("time").join(leaf.path())));
         let block = Block::new(width, self.heads, self.mlp_ratio * width);
         QwenImage21Layers {
-            target_time: match self.target_time {
-                TargetTime::Embedding => Some(time.clone()),
-                TargetTime::Difference => Some(copy),
-                TargetTime::Half | TargetTime::Ignored => None,
-            },
-            time,
+            times: TwoTimesteps::new(time, self.target_time, &ParamPath::from("times")),
             prompt_projection: PromptProjection::new(text.width, width),
             pixel_projection: linear(channels, width),
             modulation: linear(width, 4 * width),
@@ -111,10 +105,8 @@ pub struct QwenImage21 {
 
 #[derive(Clone, Debug, Tree)]
 struct QwenImage21Layers<L> {
-    #[tree(external = "time_text_embed.timestep_embedder")]
-    time: TimestepEmbedding<L>,
-    #[tree(external = "time_text_embed_2.timestep_embedder")]
-    target_time: Option<TimestepEmbedding<L>>,
+    #[tree(external = "")]
+    times: TwoTimesteps<L>,
     #[tree(external = "txt_in")]
     prompt_projection: PromptProjection<L>,
     #[tree(external = "img_in")]
@@ -148,7 +140,7 @@ impl Denoiser for QwenImage21 {
         let trace = x.trace();
         let tokens_btd = trace.scope("stream", || self.join(&layers, text_bnc, &input.condition.references, x));
         let stream = Stream::new(&self.layout, self.config.axes_dims_rope, mask_bn);
-        let time_cd = trace.scope("condition", || self.times(&layers, t, r).silu());
+        let time_cd = trace.scope("condition", || Self::embed_times(&layers, t, r).silu());
         let modulations = trace.scope("condition", || modulations(layers.modulation.forward(time_cd)));
         let (tokens_btd, _) = trace.scope("blocks", || {
             scan(&tokens_btd, &layers.blocks, |x_btd: Tensor<'t>, block: Block<Tensor<'t>>| {
@@ -191,13 +183,10 @@ impl QwenImage21 {
     }
 
     /// t, r f32 `[b]` -> `[b + 1, d]`: the last row is of t = r = 0.
-    fn times<'t>(&self, layers: &QwenImage21Layers<Tensor<'t>>, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
+    fn embed_times<'t>(layers: &QwenImage21Layers<Tensor<'t>>, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
         let zero = t.trace().full(TensorType::f32([1]), 0.0);
         let [t, r] = [t, r].map(|time| concatenate(&[time, zero], 0));
-        let join = self.config.target_time;
-        let time_cd = layers.time.forward(join.asked(t, r) * 1000.0);
-        let target_cd = layers.target_time.as_ref().map(|embedding| embedding.forward(r * 1000.0));
-        join.join(time_cd, target_cd, t, r)
+        layers.times.forward(t, r)
     }
 
     fn block<'t>(

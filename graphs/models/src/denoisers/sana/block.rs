@@ -134,9 +134,9 @@ impl<'t> SanaBlock<Tensor<'t>> {
             over_tokens(x_bhwd, |x_btd| self.attention.forward(x_btd))
         });
         let x_bhwd = x_bhwd + gate_1.expand_dims(1) * attended;
-        let told =
+        let attended =
             trace.scope("cross_attention", || over_tokens(x_bhwd, |x_btd| self.cross_attention.forward(x_btd, prompt)));
-        let x_bhwd = x_bhwd + told;
+        let x_bhwd = x_bhwd + attended;
         let changed = trace.scope("mix_ffn", || self.mix_ffn.forward(modulate(layer_norm(x_bhwd), shift_2, scale_2)));
         x_bhwd + gate_2.expand_dims(1) * changed
     }

@@ -1,4 +1,4 @@
-//! What SANA is told: times and prompt.
+//! Embeddings of what SANA is conditioned on: times and prompt.
 
 use twinflow_array::Tree;
 use twinflow_compiler::Tensor;

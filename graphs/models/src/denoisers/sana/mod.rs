@@ -1,6 +1,6 @@
 //! SANA: a transformer for text to image with linear attention (Xie et al. 2024), of two times.
 //!
-//! Suffixes: b batch, t image tokens, n prompt tokens, d width; of images `bhwc`.
+//! Suffixes: b batch, t image tokens, n prompt tokens, d width, p patch elements; of images `bhwc`.
 
 mod block;
 mod embeddings;
@@ -17,7 +17,10 @@ use self::{
     block::{Prompt, SanaBlock, modulate},
     embeddings::{PromptEmbedding, SanaTimes},
 };
-use crate::denoisers::{DataSpec, Remat, TextSpec};
+use crate::denoisers::{
+    DataSpec, Remat, TextSpec,
+    patches::{PatchOrder, unpatchify},
+};
 
 /// `[model]` with `kind = "sana"`. The defaults are those of SANA-0.6B.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,14 +178,9 @@ impl Sana {
     ) -> Tensor<'t> {
         let modulation = (layers.final_modulation + time_bd.expand_dims(1)).split(1, &[1; 2]);
         let x_bhwd = modulate(layer_norm(x_bhwd), modulation[0], modulation[1]);
-        patches_to_pixels(layers.final_projection.forward(x_bhwd), self.config.patch)
+        let patches_bhwp = layers.final_projection.forward(x_bhwd);
+        let [b, h, w, p] = [0, 1, 2, 3].map(|dim| patches_bhwp.dim(dim));
+        let patches_btp = patches_bhwp.reshape([b, h * w, p]);
+        unpatchify(patches_btp, [h, w], self.config.patch, PatchOrder::ChannelLast)
     }
-}
-
-/// `[b, h, w, patch patch c] -> [b, h patch, w patch, c]`, a patch ordered row, column, channel.
-fn patches_to_pixels(x_bhwp: Tensor<'_>, patch: usize) -> Tensor<'_> {
-    let [b, h, w, size] = [0, 1, 2, 3].map(|dim| x_bhwp.dim(dim));
-    let c = size / (patch * patch);
-    let x = x_bhwp.reshape([b, h, w, patch, patch, c]).transpose(&[0, 1, 3, 2, 4, 5]);
-    x.reshape([b, h * patch, w * patch, c])
 }
