@@ -41,7 +41,7 @@ pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, Pictu
 pub use prefetch::PrefetchLoader;
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
 pub use source::{
-    Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TextShape, byte_to_unit, to_unit_range,
+    Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TOKENS, TextShape, byte_to_unit, to_unit_range,
 };
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};

@@ -12,6 +12,8 @@ pub const IMAGES: &str = "images";
 pub const LABELS: &str = "labels";
 /// Name of the field of prompts' embeddings: f32 `[tokens, width]`.
 pub const TEXT: &str = "text";
+/// Name of the field of prompts' tokens: i32 `[tokens]`.
+pub const TOKENS: &str = "tokens";
 /// Name of the field that says which of those tokens count: i32 `[tokens]`, 1 or 0.
 pub const TEXT_MASK: &str = "text_mask";
 /// Name of the field of one embedding of the whole prompt: f32 `[width]`.
@@ -68,11 +70,22 @@ pub trait Source: Send + Sync {
         images.expect("every source has images").ty
     }
 
-    /// Sizes of the prompts' embeddings, zeros where there are none.
+    /// Numbers that a token of [`TOKENS`] may have, for sources of prompts' tokens.
+    fn vocabulary(&self) -> usize {
+        0
+    }
+
+    /// Values of fields that stand for "no prompt", one row of each; zeros stand for it in other fields.
+    fn null_prompt(&self) -> Fields {
+        Fields::new()
+    }
+
+    /// Sizes of the prompts, zeros where there are none.
     fn text_shape(&self) -> TextShape {
         let mut text = TextShape::default();
         for Field { name, ty } in self.fields() {
             match (name.as_str(), &ty.shape[..]) {
+                (TOKENS, &[tokens]) => (text.tokens, text.vocabulary) = (tokens, self.vocabulary()),
                 (TEXT, &[tokens, width]) => (text.tokens, text.width) = (tokens, width),
                 (POOLED_TEXT, &[pooled]) => text.pooled = pooled,
                 _ => {}
@@ -91,12 +104,14 @@ fn rows_of(ty: &TensorType, rows: usize) -> TensorType {
     TensorType::new(ty.dtype, [&[rows], &ty.shape[..]].concat())
 }
 
-/// Sizes of the embeddings of prompts.
+/// Sizes of prompts, which come as tokens or as embeddings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextShape {
     /// Tokens of a prompt, padding included; 0: no prompts.
     pub tokens: usize,
-    /// Numbers of a token.
+    /// Numbers that a token may have, where prompts come as tokens; 0: they come as embeddings.
+    pub vocabulary: usize,
+    /// Numbers of a token's embedding; 0 where prompts come as tokens.
     pub width: usize,
     /// Numbers of the embedding of the whole prompt; 0: none.
     pub pooled: usize,
@@ -106,10 +121,10 @@ impl TextShape {
     /// The fields of prompts of these sizes.
     pub(crate) fn fields(self) -> Vec<Field> {
         let field = |name: &str, ty| Field { name: name.to_owned(), ty };
-        let tokens = [
-            field(TEXT, TensorType::f32([self.tokens, self.width])),
-            field(TEXT_MASK, TensorType::new(DType::I32, [self.tokens])),
-        ];
+        let numbers = || TensorType::new(DType::I32, [self.tokens]);
+        let embeddings = || field(TEXT, TensorType::f32([self.tokens, self.width]));
+        let tokens = if self.vocabulary > 0 { field(TOKENS, numbers()) } else { embeddings() };
+        let tokens = [tokens, field(TEXT_MASK, numbers())];
         let pooled = field(POOLED_TEXT, TensorType::f32([self.pooled]));
         let tokens = tokens.into_iter().filter(|_| self.tokens > 0);
         tokens.chain([pooled].into_iter().filter(|_| self.pooled > 0)).collect()

@@ -33,12 +33,13 @@ impl Synthetic {
         Ok(Synthetic { sample_shape, classes, text: TextShape::default(), seed })
     }
 
-    /// With noise in place of prompts' embeddings, each prompt of a length of its own, at least one token.
+    /// With noise in place of prompts, which are tokens where there is a vocabulary and embeddings else; each prompt has a
+    /// length of its own, at least one token.
     ///
     /// # Errors
-    /// [`DataError::Zero`] for tokens of width 0.
+    /// [`DataError::Zero`] for embeddings of width 0.
     pub fn with_text(self, text: TextShape) -> Result<Self, DataError> {
-        if text.tokens > 0 && text.width == 0 {
+        if text.tokens > 0 && text.vocabulary == 0 && text.width == 0 {
             return Err(DataError::Zero { what: "text width" });
         }
         Ok(Synthetic { text, ..self })
@@ -53,14 +54,25 @@ impl Synthetic {
         }
     }
 
+    fn tokens(&self, index: u64, out: &mut [i32]) {
+        let key = counter_bits::bits(self.seed, Stream::SyntheticText, index);
+        for (place, token) in out.iter_mut().enumerate() {
+            *token = bits::below(bits::absorb(key, place as u64), self.text.vocabulary as u64) as i32;
+        }
+    }
+
     fn read_text(&self, indices: &[u64], fields: &mut [HostArray]) {
-        let TextShape { tokens, width, pooled } = self.text;
+        let TextShape { tokens, vocabulary, width, pooled } = self.text;
         let (of_tokens, of_prompts) = fields.split_at_mut(if tokens > 0 { 2 } else { 0 });
         if let [text, mask] = of_tokens {
-            let rows = floats(text).chunks_exact_mut(tokens * width);
-            let masks = bytemuck::cast_slice_mut::<_, i32>(mask.bytes_mut()).chunks_exact_mut(tokens);
-            for ((&index, row), mask) in indices.iter().zip(rows).zip(masks) {
-                self.noise(Stream::SyntheticText, index, row);
+            if vocabulary > 0 {
+                let rows = integers(text).chunks_exact_mut(tokens);
+                indices.iter().zip(rows).for_each(|(&index, row)| self.tokens(index, row));
+            } else {
+                let rows = floats(text).chunks_exact_mut(tokens * width);
+                indices.iter().zip(rows).for_each(|(&index, row)| self.noise(Stream::SyntheticText, index, row));
+            }
+            for (&index, mask) in indices.iter().zip(integers(mask).chunks_exact_mut(tokens)) {
                 let bits = counter_bits::bits(self.seed, Stream::SyntheticLength, index);
                 mask[..=bits::below(bits, tokens as u64) as usize].fill(1);
             }
@@ -85,6 +97,10 @@ impl Source for Synthetic {
         None
     }
 
+    fn vocabulary(&self) -> usize {
+        self.text.vocabulary
+    }
+
     fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
         let (labelled, text) = fields.split_at_mut(2);
         let (images, labels) = pixels_and_labels(labelled);
@@ -99,6 +115,10 @@ impl Source for Synthetic {
     }
 }
 
+fn integers(array: &mut HostArray) -> &mut [i32] {
+    bytemuck::cast_slice_mut(array.bytes_mut())
+}
+
 fn floats(array: &mut HostArray) -> &mut [f32] {
     bytemuck::cast_slice_mut(array.bytes_mut())
 }
@@ -106,7 +126,7 @@ fn floats(array: &mut HostArray) -> &mut [f32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{IMAGES, LABELS, POOLED_TEXT, TEXT, TEXT_MASK};
+    use crate::{IMAGES, LABELS, POOLED_TEXT, TEXT, TEXT_MASK, TOKENS};
 
     #[test]
     fn noise_is_uniform_and_pure_in_the_index() {
@@ -126,7 +146,7 @@ mod tests {
     }
     #[test]
     fn prompts_are_noise_of_their_own_lengths() {
-        let text = TextShape { tokens: 5, width: 3, pooled: 2 };
+        let text = TextShape { tokens: 5, width: 3, pooled: 2, ..TextShape::default() };
         let source = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(text).unwrap();
         let fields = source.gather(&(0..100).collect::<Vec<_>>()).unwrap();
         let masks = fields[TEXT_MASK].as_slice::<i32>().unwrap();
@@ -144,5 +164,17 @@ mod tests {
         assert_eq!(source.gather(&[42]).unwrap()[POOLED_TEXT], one[POOLED_TEXT]);
         let error = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(TextShape { width: 0, ..text }).unwrap_err();
         assert_eq!(error.to_string(), "text width is 0; it must be at least 1");
+    }
+
+    #[test]
+    fn tokens_are_numbers_of_the_vocabulary() {
+        let text = TextShape { tokens: 5, vocabulary: 7, ..TextShape::default() };
+        let source = Synthetic::new([1, 1, 2], 4, 5).unwrap().with_text(text).unwrap();
+        assert_eq!(source.text_shape(), text);
+        let fields = source.gather(&(0..100).collect::<Vec<_>>()).unwrap();
+        let tokens = fields[TOKENS].as_slice::<i32>().unwrap();
+        assert!((0..7).all(|token| tokens.contains(&token)) && tokens.iter().all(|token| (0..7).contains(token)));
+        assert!(!fields.contains_key(TEXT) && fields[TEXT_MASK].shape()[..] == [100, 5]);
+        assert_eq!(source.gather(&[42]).unwrap()[TOKENS].as_slice::<i32>().unwrap(), &tokens[210..215]);
     }
 }

@@ -3,13 +3,17 @@
 use twinflow_array::{DType, HostArray};
 use twinflow_data::{BatchPlan, Shard};
 use twinflow_methods::MethodsConfig;
-use twinflow_models::denoisers::{DataSpec, ModelConfig};
+use twinflow_models::{
+    denoisers::{DataSpec, ModelConfig},
+    encoders::TextEncoderConfig,
+};
 use twinflow_training::{Batch, Precision, StepConfig, Trainer, optim::OptimizerConfig};
 
 /// The settings of a TwinFlow step of a model on one device: default parts, order 2, AdamW.
 pub fn dit_step(model: ModelConfig, sample: [usize; 3], batch_size: usize) -> StepConfig {
     StepConfig {
         model,
+        text_encoder: TextEncoderConfig::default(),
         methods: MethodsConfig::default(),
         optimizer: OptimizerConfig::default(),
         freeze: Vec::new(),

@@ -51,12 +51,18 @@ impl<'t> Attention<Tensor<'t>> {
     /// x `[b, t, d]` -> `[b, t, d]`.
     #[track_caller]
     pub fn forward(&self, x_btd: Tensor<'t>) -> Tensor<'t> {
+        self.forward_with(x_btd, None)
+    }
+
+    /// The same with a bias of the scores that broadcasts to `[b, h, t, t]`, such as a [`mask_bias`].
+    #[track_caller]
+    pub fn forward_with(&self, x_btd: Tensor<'t>, bias_bhtt: Option<Tensor<'t>>) -> Tensor<'t> {
         let AttentionDims { width, heads, .. } = self.dims;
         let qkv = self.qkv.forward(x_btd).split(-1, &[width; 3]);
         let [q_bhtk, k_bhtk, v_bhtk] = [qkv[0], qkv[1], qkv[2]].map(|y| split_heads(y, heads));
         let q_bhtk = self.q_norm.as_ref().map_or(q_bhtk, |norm| norm.forward(q_bhtk));
         let k_bhtk = self.k_norm.as_ref().map_or(k_bhtk, |norm| norm.forward(k_bhtk));
-        let mixed_bhtk = attend(q_bhtk, k_bhtk, v_bhtk, None);
+        let mixed_bhtk = attend(q_bhtk, k_bhtk, v_bhtk, bias_bhtt);
         self.out.forward(join_heads(mixed_bhtk))
     }
 }

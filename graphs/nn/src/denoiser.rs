@@ -11,6 +11,8 @@ use crate::{Init, Params};
 pub struct Condition<L> {
     /// Class labels, i32 `[b]`; the number of classes stands for "no class".
     pub labels: Option<L>,
+    /// The prompts' tokens, i32 `[b, n]`, for networks with a [`TextEncoder`](crate::TextEncoder) of their own.
+    pub tokens: Option<L>,
     /// Embeddings of the prompts' tokens, f32 `[b, n, c]`.
     pub text: Option<L>,
     /// Which of those tokens count, i32 `[b, n]`: 1 or 0.
@@ -57,7 +59,7 @@ pub trait Denoiser: Send + Sync {
 
 impl<L> Default for Condition<L> {
     fn default() -> Self {
-        Condition { labels: None, text: None, text_mask: None, pooled_text: None, references: Vec::new() }
+        Condition { labels: None, tokens: None, text: None, text_mask: None, pooled_text: None, references: Vec::new() }
     }
 }
 
@@ -94,6 +96,20 @@ impl<'t> Condition<Tensor<'t>> {
         match self.labels {
             Some(labels) => labels,
             None => x.trace().fail("condition", "the network reads class labels, and the batch has none".to_owned()),
+        }
+    }
+
+    /// The prompts' tokens, i32 `[b, n]`, and which of them count, i32 `[b, n]`, for samples x.
+    ///
+    /// # Panics
+    /// By a trace error, if one of them is missing.
+    #[track_caller]
+    pub fn tokens_of(&self, x: Tensor<'t>) -> (Tensor<'t>, Tensor<'t>) {
+        match (self.tokens, self.text_mask) {
+            (Some(tokens), Some(mask)) => (tokens, mask),
+            _ => {
+                x.trace().fail("condition", "the network reads prompts' tokens and their masks, and the batch has none")
+            }
         }
     }
 

@@ -28,6 +28,31 @@ impl<'t> ClassEmbedding<Tensor<'t>> {
     }
 }
 
+/// One vector per token of a vocabulary.
+#[derive(Clone, Debug, Tree)]
+pub struct TokenEmbedding<L> {
+    /// `[vocabulary, width]`.
+    #[tree(external = "weight")]
+    pub table: L,
+}
+
+impl TokenEmbedding<Init> {
+    /// Normal with that standard deviation.
+    pub fn normal(vocabulary: usize, width: usize, std: f64) -> Self {
+        TokenEmbedding { table: Init::normal([vocabulary, width], std) }
+    }
+}
+
+impl<'t> TokenEmbedding<Tensor<'t>> {
+    /// tokens i32 `[b, n]` -> `[b, n, width]`.
+    #[track_caller]
+    pub fn forward(&self, tokens_bn: Tensor<'t>) -> Tensor<'t> {
+        let (b, n) = (tokens_bn.dim(0), tokens_bn.dim(1));
+        let rows = self.table.take(tokens_bn.reshape([b * n]));
+        rows.reshape([b, n, self.table.dim(1)])
+    }
+}
+
 /// Fixed sine and cosine embedding of a grid's positions, `[height * width, channels]`, row by row: the first half of
 /// the channels tells the row, the second the column (as in ViT-MAE and DiT). `channels` is a multiple of 4.
 pub fn position_embedding_2d(trace: &Trace, height: usize, width: usize, channels: usize) -> Tensor<'_> {

@@ -17,12 +17,13 @@ mod norm;
 mod params;
 mod rotary;
 mod rotary_attention;
+mod text_encoder;
 mod time;
 
 pub use attention::{Attention, AttentionDims, attend, join_heads, mask_bias, split_heads};
 pub use convolution::{Conv2d, ConvTranspose2d};
 pub use denoiser::{Condition, Denoiser, DenoiserInput};
-pub use embedding::{ClassEmbedding, position_embedding_2d};
+pub use embedding::{ClassEmbedding, TokenEmbedding, position_embedding_2d};
 pub use error::{ConfigError, require, require_multiple};
 pub use init::Init;
 pub use linear::Linear;
@@ -32,6 +33,7 @@ pub use norm::{CentredRmsNorm, GroupNorm, RmsNorm, layer_norm};
 pub use params::Params;
 pub use rotary::{RotaryAxis, rotary_angles, rotate_neighbours};
 pub use rotary_attention::RotaryAttention;
+pub use text_encoder::{EncodedText, TextEncoder};
 pub use time::{
     FEATURES as TIME_FEATURES, SignEmbedding, TargetTime, TimeEmbedding, TimeSign, TimestepEmbedding, TwoTimes,
     timestep_features,

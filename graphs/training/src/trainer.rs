@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, HostArray, Leaf, ParamPath, ParamRules, TensorType, map};
 use twinflow_compiler::Tensor;
 use twinflow_methods::{BatchPart, BatchShape, Method, MethodsConfig, Phase, Start, phases};
-use twinflow_models::denoisers::{DataSpec, ModelConfig};
+use twinflow_models::{
+    denoisers::{DataSpec, ModelConfig},
+    encoders::TextEncoderConfig,
+};
 use twinflow_nn::{ConfigError, Denoiser, Init, Params, require};
 
 use crate::{
@@ -35,6 +38,8 @@ impl Precision {
 pub struct StepConfig {
     /// `[model]`.
     pub model: ModelConfig,
+    /// `[text_encoder]`, for prompts that are tokens.
+    pub text_encoder: TextEncoderConfig,
     /// The sections of the methods.
     pub methods: MethodsConfig,
     /// `[optimizer]`.
@@ -86,7 +91,7 @@ impl Trainer {
         let shards = config.processes * config.devices * config.micro_batches;
         let batch = BatchShape { samples: config.batch_size, shards, classes: config.data.classes };
         let phases = phases(&config.methods, batch)?;
-        let denoiser = config.model.build(config.data)?;
+        let denoiser = config.model.build_behind(&config.text_encoder, config.data)?;
         let inits = denoiser.parameters();
         let is_trained = trained(&inits, &config.freeze)?;
         let trained_spec = inits.spec().partition(&is_trained).0;

@@ -1,7 +1,10 @@
 //! A network to sample from.
 
 use twinflow_array::{DType, TensorType};
-use twinflow_models::denoisers::{DataSpec, ModelConfig};
+use twinflow_models::{
+    denoisers::{DataSpec, ModelConfig},
+    encoders::TextEncoderConfig,
+};
 use twinflow_nn::{ConfigError, Denoiser, Params};
 use twinflow_training::Precision;
 
@@ -17,8 +20,13 @@ impl Model {
     ///
     /// # Errors
     /// [`ConfigError`] if a value is not allowed or does not fit the samples.
-    pub fn new(config: &ModelConfig, data: DataSpec, precision: Precision) -> Result<Self, ConfigError> {
-        Ok(Model { denoiser: config.build(data)?, data, precision })
+    pub fn new(
+        config: &ModelConfig,
+        encoder: &TextEncoderConfig,
+        data: DataSpec,
+        precision: Precision,
+    ) -> Result<Self, ConfigError> {
+        Ok(Model { denoiser: config.build_behind(encoder, data)?, data, precision })
     }
 
     pub fn denoiser(&self) -> &dyn Denoiser {

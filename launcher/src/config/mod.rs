@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use twinflow_methods::{MethodsConfig, flow::SampleConfig, flow_matching::FlowConfig, twinflow::TwinFlowConfig};
-use twinflow_models::denoisers::ModelConfig;
+use twinflow_models::{denoisers::ModelConfig, encoders::TextEncoderConfig};
 use twinflow_nn::ConfigError;
 use twinflow_runtime::DeviceConfig;
 use twinflow_training::optim::OptimizerConfig;
@@ -42,6 +42,8 @@ pub struct Config {
     pub device: DeviceConfig,
     pub data: DataConfig,
     pub model: ModelConfig,
+    /// What reads prompts that the data hold as tokens.
+    pub text_encoder: TextEncoderConfig,
     /// The flow-matching phase, which comes first.
     pub flow: FlowConfig,
     pub twinflow: TwinFlowConfig,

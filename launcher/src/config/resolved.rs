@@ -5,7 +5,10 @@ use std::{ops::Deref, path::Path};
 use twinflow_array::DType;
 use twinflow_compiler::stablehlo::Products;
 use twinflow_data::{Source, TextShape};
-use twinflow_models::denoisers::{DataSpec, TextSpec};
+use twinflow_models::{
+    denoisers::{DataSpec, TextSpec},
+    encoders::TokenSpec,
+};
 use twinflow_runtime::model::Model;
 use twinflow_training::{Precision, StepConfig, Trainer};
 
@@ -35,7 +38,8 @@ impl ResolvedConfig {
         [data.height, data.width, data.channels] = source.sample_shape();
         data.classes = source.classes();
         let text = source.text_shape();
-        (data.text_tokens, data.text_width, data.pooled_text_width) = (text.tokens, text.width, text.pooled);
+        (data.text_tokens, data.text_vocabulary) = (text.tokens, text.vocabulary);
+        (data.text_width, data.pooled_text_width) = (text.width, text.pooled);
         Self::with(config, source.image_type().dtype, products)
     }
 
@@ -47,7 +51,10 @@ impl ResolvedConfig {
     fn with(config: Config, image_dtype: DType, products: Products) -> Self {
         let mut resolved = ResolvedConfig { config, precision: Precision::F32, precision_note: None, image_dtype };
         // A network that cannot be built is refused where it is needed.
-        let network = resolved.config.model.build(resolved.data_spec());
+        let network = {
+            let Config { model, text_encoder, .. } = &resolved.config;
+            model.build_behind(text_encoder, resolved.data_spec())
+        };
         let parameters = network.map_or(0, |network| network.parameters().spec().count());
         let train = &mut resolved.config.train;
         (resolved.precision, resolved.precision_note) = train.precision.on(products, parameters);
@@ -76,9 +83,10 @@ impl ResolvedConfig {
 
     /// The samples, classes and prompts that networks are built for.
     pub fn data_spec(&self) -> DataSpec {
-        let TextShape { tokens, width, .. } = self.data.text_shape();
-        let text = (tokens > 0).then_some(TextSpec { tokens, width });
-        DataSpec { text, ..DataSpec::labelled(self.data.shape(), self.data.classes) }
+        let TextShape { tokens, vocabulary, width, .. } = self.data.text_shape();
+        let text = (width > 0).then_some(TextSpec { tokens, width });
+        let tokens = (vocabulary > 0).then_some(TokenSpec { tokens, vocabulary });
+        DataSpec { text, tokens, ..DataSpec::labelled(self.data.shape(), self.data.classes) }
     }
 
     /// Network, methods and optimizer for a world of `processes`.
@@ -89,6 +97,7 @@ impl ResolvedConfig {
         let train = &self.train;
         let config = StepConfig {
             model: self.model.clone(),
+            text_encoder: self.text_encoder.clone(),
             methods: self.methods(),
             optimizer: self.optimizer.clone(),
             freeze: train.freeze.clone(),
@@ -110,6 +119,7 @@ impl ResolvedConfig {
     /// # Errors
     /// Values that do not fit each other or the samples.
     pub fn model(&self) -> Result<Model, SettingError> {
-        Model::new(&self.model, self.data_spec(), self.precision).map_err(|error| self.refused(&error))
+        Model::new(&self.model, &self.text_encoder, self.data_spec(), self.precision)
+            .map_err(|error| self.refused(&error))
     }
 }

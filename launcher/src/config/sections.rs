@@ -41,9 +41,11 @@ pub struct DataConfig {
     pub channels: usize,
     /// Number of classes; as above.
     pub classes: usize,
-    /// Tokens of a prompt's embedding, padding included; 0: no prompts; as above.
+    /// Tokens of a prompt, padding included; 0: no prompts; as above.
     pub text_tokens: usize,
-    /// Numbers of a token's embedding; as above.
+    /// Numbers that a token may have, where prompts come as tokens; 0: they do not; as above.
+    pub text_vocabulary: usize,
+    /// Numbers of a token's embedding, where prompts come as embeddings; as above.
     pub text_width: usize,
     /// Numbers of the embedding of the whole prompt; 0: none; as above.
     pub pooled_text_width: usize,
@@ -64,6 +66,7 @@ impl Default for DataConfig {
             channels: 3,
             classes: 10,
             text_tokens: 0,
+            text_vocabulary: 0,
             text_width: 0,
             pooled_text_width: 0,
             flip: false,
@@ -80,7 +83,12 @@ impl DataConfig {
 
     /// Sizes of the prompts' embeddings.
     pub fn text_shape(&self) -> TextShape {
-        TextShape { tokens: self.text_tokens, width: self.text_width, pooled: self.pooled_text_width }
+        TextShape {
+            tokens: self.text_tokens,
+            vocabulary: self.text_vocabulary,
+            width: self.text_width,
+            pooled: self.pooled_text_width,
+        }
     }
 }
 

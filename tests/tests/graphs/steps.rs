@@ -19,6 +19,7 @@ const TWINFLOW: usize = 1;
 
 fn toy() -> StepConfig {
     StepConfig {
+        text_encoder: Default::default(),
         model: ModelConfig::Mlp(MlpConfig { width: 8, depth: 2, ..Default::default() }),
         methods: of_twinflow(TwinFlowConfig { guidance_closed: true, ..Default::default() }),
         optimizer: OptimizerConfig { learning_rate: 0.01, warmup_steps: 0, ..Default::default() },

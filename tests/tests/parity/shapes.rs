@@ -16,7 +16,8 @@ type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Files, the networks that they describe and the data that those are built for.
 fn published() -> Vec<(&'static str, ModelConfig, DataSpec)> {
-    let text = |sample, tokens, width| DataSpec { sample, classes: 0, text: Some(TextSpec { tokens, width }) };
+    let text =
+        |sample, tokens, width| DataSpec { text: Some(TextSpec { tokens, width }), ..DataSpec::labelled(sample, 0) };
     let sana = SanaConfig { target_time: TargetTime::Ignored, ..SanaConfig::default() };
     let sana_1600m = SanaConfig { width: 2240, depth: 20, heads: 70, cross_heads: 20, ..sana.clone() };
     let qwen_image = QwenImageConfig { target_time: TargetTime::Ignored, ..QwenImageConfig::default() };

@@ -4,6 +4,7 @@ mod dit;
 mod mlp;
 mod mmdit;
 mod patches;
+mod prompted;
 mod qwen_image;
 mod qwen_image_21;
 mod remat;
@@ -17,8 +18,11 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, TensorType};
 use twinflow_nn::{Condition, ConfigError, Denoiser};
 
+use crate::encoders::{TextEncoderConfig, TokenSpec};
+
 pub use dit::{Dit, DitConfig};
 pub use mlp::{MlpConfig, MlpNetwork};
+pub use prompted::Prompted;
 pub use qwen_image::{QwenImage, QwenImageConfig};
 pub use qwen_image_21::{QwenImage21, QwenImage21Config, ReferenceSlots};
 pub use remat::Remat;
@@ -36,6 +40,8 @@ pub struct DataSpec {
     pub classes: usize,
     /// The prompts' embeddings, for networks that read them.
     pub text: Option<TextSpec>,
+    /// The prompts' tokens, where the data hold those: a text encoder makes embeddings of them.
+    pub tokens: Option<TokenSpec>,
 }
 
 /// The embeddings of prompts.
@@ -61,7 +67,7 @@ impl TextSpec {
 impl DataSpec {
     /// Labelled samples of height, width and channels, without prompts.
     pub const fn labelled(sample: [usize; 3], classes: usize) -> Self {
-        DataSpec { sample, classes, text: None }
+        DataSpec { sample, classes, text: None, tokens: None }
     }
 
     /// The prompts, for a network of this kind that reads them.
@@ -104,7 +110,18 @@ impl Default for ModelConfig {
 }
 
 impl ModelConfig {
-    /// Builds the network for samples of `data`.
+    /// Builds the network for samples of `data`; behind `encoder`, where their prompts are tokens and it reads prompts.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a value is not allowed or does not fit the samples.
+    pub fn build_behind(&self, encoder: &TextEncoderConfig, data: DataSpec) -> Result<Box<dyn Denoiser>, ConfigError> {
+        match data.tokens {
+            None => self.build(data),
+            Some(tokens) => prompted::build(self, encoder, tokens, data),
+        }
+    }
+
+    /// Builds the network for samples of `data`, whose prompts come as embeddings.
     ///
     /// # Errors
     /// [`ConfigError`] if a value is not allowed or does not fit the samples.

@@ -33,7 +33,8 @@ fn packed(config: &Value, target_time: TargetTime, case: &Case) -> Packed {
     let text = case.input("encoder_hidden_states");
     let sample = [2 * grids[0][0], 2 * grids[0][1], number(&config["out_channels"])];
     let text = Some(TextSpec { tokens: text.shape[1], width: text.shape[2] });
-    let network = qwen_image_config(config, target_time).build(DataSpec { sample, classes: 0, text }).unwrap();
+    let network =
+        qwen_image_config(config, target_time).build(DataSpec { text, ..DataSpec::labelled(sample, 0) }).unwrap();
     Packed { network, grids }
 }
 
@@ -99,7 +100,7 @@ pub fn sd3(config: &Value, case: &Case) -> Box<dyn Network> {
     let text = case.input("encoder_hidden_states");
     let [channels, height, width] = [1, 2, 3].map(|dim| case.input("hidden_states").shape[dim]);
     let text = Some(TextSpec { tokens: text.shape[1], width: text.shape[2] });
-    let data = DataSpec { sample: [height, width, channels], classes: 0, text };
+    let data = DataSpec { text, ..DataSpec::labelled([height, width, channels], 0) };
     Box::new(sd3_config(config).build(data).unwrap())
 }
 
@@ -142,7 +143,7 @@ impl Network for Sd3 {
 fn the_grid_of_positions_starts_as_the_stored_one() {
     let config = serde_json::from_str(&fs::read_to_string(golden("models/sd3/config.json")).unwrap()).unwrap();
     let text = Some(TextSpec { tokens: 7, width: 20 });
-    let data = DataSpec { sample: [8, 8, 4], classes: 0, text };
+    let data = DataSpec { text, ..DataSpec::labelled([8, 8, 4], 0) };
     let network = sd3_config(&config).build(data).unwrap();
     let init = Denoiser::parameters(&network);
     let stored = import_safetensors(&golden("models/sd3/model.safetensors"), &init.spec()).unwrap();

@@ -31,9 +31,8 @@ pub fn network(config: &Value, case: &Case) -> Box<dyn Network> {
         ..QwenImage21Config::default()
     };
     let data = DataSpec {
-        sample: [picture[0], picture[1], size("in_channels")],
-        classes: 0,
         text: Some(TextSpec { tokens: text[1], width: text[2] }),
+        ..DataSpec::labelled([picture[0], picture[1], size("in_channels")], 0)
     };
     Box::new(QwenImage21 { network: Box::new(qwen.build(data).unwrap()), sizes })
 }

@@ -26,7 +26,7 @@ pub fn network(config: &Value, case: &Case) -> Box<dyn Network> {
     };
     let (x, text) = (&case.input("hidden_states").shape, &case.input("encoder_hidden_states").shape);
     let text = TextSpec { tokens: text[1], width: text[2] };
-    let data = DataSpec { sample: [x[2], x[3], x[1]], classes: 0, text: Some(text) };
+    let data = DataSpec { text: Some(text), ..DataSpec::labelled([x[2], x[3], x[1]], 0) };
     Box::new(ZImage(Box::new(z_image.build(data).unwrap())))
 }
 
