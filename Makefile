@@ -52,6 +52,21 @@ $(DATASET): | program
 	@scripts/install-packages fashion-mnist
 	$(PROGRAM) data import --from-debian fashion-mnist --out $@
 
+# Pictures of emoji with captions (scripts/caption_emoji.py says what is held out).
+EMOJI := datasets/emoji
+$(EMOJI)/training/metadata.jsonl: scripts/fetch-emoji scripts/caption_emoji.py
+	@scripts/install-packages emoji
+	scripts/fetch-emoji $(EMOJI)
+	python3 scripts/caption_emoji.py $(EMOJI)
+
+$(EMOJI).h5 $(EMOJI)-held-out.h5: $(EMOJI)/training/metadata.jsonl | program
+	part=training
+	[ $@ = $(EMOJI).h5 ] || part=held-out
+	$(PROGRAM) data import --pictures $(EMOJI)/$$part --resolution 32 --out $@
+
+.PHONY: emoji
+emoji: $(EMOJI).h5 $(EMOJI)-held-out.h5 ## 3,786 pictures of emoji with captions, 32x32, in datasets/ (Twemoji, CC-BY 4.0)
+
 .PHONY: quickstart
 quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (5-6 minutes), shows and judges its samples
 	@run=$$(scripts/fresh-folder $(RUN))
