@@ -53,13 +53,17 @@ impl Checkpoint {
 
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Metadata { step, phase, config, program, world_size, created } = &self.metadata;
+        let Metadata { step, phase, config, program, world_size, tokenizer, created } = &self.metadata;
         writeln!(f, "{}", self.path.display())?;
         writeln!(f, "schema      {SCHEMA} version {SCHEMA_VERSION}")?;
         writeln!(f, "step        {step}")?;
         writeln!(f, "phase       {phase}")?;
         writeln!(f, "program     {program}")?;
         writeln!(f, "world size  {world_size}")?;
+        if let Some(tokenizer) = tokenizer {
+            let (checksum, bytes) = (crc32fast::hash(tokenizer.as_bytes()), tokenizer.len());
+            writeln!(f, "tokenizer   {checksum:08x}, a tokenizer.json of {bytes} bytes")?;
+        }
         writeln!(f, "created     {created} (seconds since 1970)")?;
         writeln!(f, "{:<12}{:>8}{:>16}{:>16}  types", "group", "arrays", "elements", "bytes")?;
         for GroupSummary { name, arrays, elements, bytes, dtypes } in &self.groups {

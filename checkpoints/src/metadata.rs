@@ -29,6 +29,9 @@ pub struct Metadata {
     pub program: String,
     /// Number of ranks that trained; restoring into another number is fine, for the state is the same on all.
     pub world_size: u64,
+    /// The tokenizer of its prompts, a tokenizer.json, where it reads prompts as tokens.
+    #[serde(skip)]
+    pub tokenizer: Option<String>,
     /// When it was made, in seconds since 1970 (UTC).
     pub created: u64,
 }
@@ -45,6 +48,9 @@ impl Metadata {
         write_text(file, path, "phase", &self.phase)?;
         write_text(file, path, "config", &self.config)?;
         write_text(file, path, "program", &self.program)?;
+        if let Some(tokenizer) = &self.tokenizer {
+            write_text(file, path, "tokenizer", tokenizer)?;
+        }
         let numbers = [("step", self.step), ("world_size", self.world_size), ("created", self.created)];
         (|| {
             file.new_attr::<u32>().create("schema_version")?.write_scalar(&SCHEMA_VERSION)?;
@@ -72,6 +78,7 @@ impl Metadata {
             config: text("config")?,
             program: text("program")?,
             world_size: number("world_size")?,
+            tokenizer: file.attr("tokenizer").is_ok().then(|| text("tokenizer")).transpose()?,
             created: number("created")?,
         })
     }

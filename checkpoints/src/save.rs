@@ -46,7 +46,8 @@ pub fn save(request: &SaveRequest) -> Result<PathBuf, CheckpointError> {
 /// # Errors
 /// As [`save`].
 pub fn save_as(target: &Path, metadata: &Metadata, arrays: &[(ParamPath, HostArray)]) -> Result<(), CheckpointError> {
-    let needed = layout::size_bound(arrays, metadata.config.len());
+    let text = metadata.config.len() + metadata.tokenizer.as_ref().map_or(0, String::len);
+    let needed = layout::size_bound(arrays, text);
     publish(target, needed, |temporary| write(temporary, metadata, arrays))
 }
 

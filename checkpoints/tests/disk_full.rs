@@ -66,7 +66,7 @@ fn writing_that_fails_in_the_middle_leaves_the_previous_checkpoint() {
         fs::metadata(save_in(elsewhere.path(), 2, &large_state())).unwrap().len()
     };
     // The places: HDF5's first bytes, its headers, its flush, our data, our trailer. `ulimit` counts 512 bytes.
-    for blocks in [0, 1, 4, 8, 16, 24, 200, whole / 512 - 1, whole / 512] {
+    for blocks in [0, 1, 4, 8, 16, 24, 200, whole / 512 - 1, (whole - 1) / 512] {
         let limit = format!("trap '' XFSZ && ulimit -f {blocks}");
         let message = assert_disk_full(&attempt_after(&limit, folder.path()));
         assert!(message.contains("step-00000002.h5: no space left"), "{message}");

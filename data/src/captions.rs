@@ -1,9 +1,12 @@
 //! Captions of images: one text with offsets, since HDF5 spends 36 bytes on every string of variable length.
 
-use hdf5_metno::{File, H5Type};
-use twinflow_array::Element;
+use hdf5_metno::File;
 
-use crate::{DataError, stored::write_checksum};
+use crate::{
+    DataError, Permutation, Visit,
+    counter_bits::{self, Stream},
+    stored::write_packed,
+};
 
 /// UTF-8 of all captions, one after the other, u8 `[bytes]`, gzipped.
 pub(crate) const CAPTIONS: &str = "captions";
@@ -11,9 +14,6 @@ pub(crate) const CAPTIONS: &str = "captions";
 pub(crate) const CAPTION_OFFSETS: &str = "caption_offsets";
 /// Each image's first caption and the end of the last one's, u64 `[n + 1]`.
 pub(crate) const IMAGE_CAPTIONS: &str = "image_captions";
-
-/// Elements per chunk: gzip needs some to find repetitions in.
-const CHUNK: usize = 1 << 16;
 
 /// One or more captions for each image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,24 +67,34 @@ impl Captions {
 
     /// The captions of an image below [`Captions::images`].
     pub fn of(&self, image: usize) -> Vec<String> {
-        let bounds = &self.offsets[self.first[image] as usize..=self.first[image + 1] as usize];
-        bounds.windows(2).map(|bounds| self.text[bounds[0] as usize..bounds[1] as usize].to_owned()).collect()
+        (self.first[image]..self.first[image + 1]).map(|caption| self.get(caption).to_owned()).collect()
+    }
+
+    /// All captions, image by image.
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Send {
+        (0..self.len() as u64).map(|caption| self.get(caption))
+    }
+
+    /// The caption that an image has on a visit, none if it has no captions: each of them once in as many epochs, in an
+    /// order of their own.
+    pub fn of_visit(&self, image: usize, visit: Visit) -> Option<&str> {
+        let (first, end) = (self.first[image], self.first[image + 1]);
+        let count = (end - first).max(1);
+        let seed = counter_bits::bits(visit.seed, Stream::Caption, visit.index);
+        let place = Permutation::new(count, seed, visit.epoch / count).apply(visit.epoch % count);
+        Some(first + place).filter(|caption| *caption < end).map(|caption| self.get(caption))
+    }
+
+    fn get(&self, caption: u64) -> &str {
+        let [from, to] = [caption, caption + 1].map(|bound| self.offsets[bound as usize] as usize);
+        &self.text[from..to]
     }
 
     pub fn write(&self, file: &File) -> hdf5_metno::Result<()> {
-        write_array(file, CAPTIONS, self.text.as_bytes())?;
-        write_array(file, CAPTION_OFFSETS, &self.offsets)?;
-        write_array(file, IMAGE_CAPTIONS, &self.first)
+        write_packed(file, CAPTIONS, self.text.as_bytes())?;
+        write_packed(file, CAPTION_OFFSETS, &self.offsets)?;
+        write_packed(file, IMAGE_CAPTIONS, &self.first).map(drop)
     }
-}
-
-fn write_array<T: Element + H5Type>(file: &File, name: &str, elements: &[T]) -> hdf5_metno::Result<()> {
-    let builder = file.new_dataset::<T>().chunk(elements.len().clamp(1, CHUNK));
-    // A library that was built without zlib stores them as they are.
-    let builder = if hdf5_metno::filters::deflate_available() { builder.shuffle().deflate(6) } else { builder };
-    let stored = builder.shape(elements.len()).create(name)?;
-    stored.write_raw(elements)?;
-    write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(elements)))
 }
 
 #[cfg(test)]
@@ -97,6 +107,7 @@ mod tests {
         let captions = Captions::new(images.iter().map(Vec::as_slice));
         assert_eq!((captions.len(), captions.images()), (3, 2));
         assert_eq!([captions.of(0), captions.of(1)], images);
+        assert_eq!(captions.iter().collect::<Vec<_>>(), ["Bär", "a bear", "猫"]);
         let parts = |offsets: &[u64], first: &[u64]| {
             let refused = Captions::from_parts("Bär".into(), offsets.to_vec(), first.to_vec());
             refused.map(|captions| captions.of(0)).map_err(|error| error.to_string())
@@ -106,5 +117,27 @@ mod tests {
             assert!(parts(offsets, &[0, 2]).unwrap_err().contains("'caption_offsets'"), "{offsets:?}");
         }
         assert!(parts(&[0, 4], &[0, 2]).unwrap_err().contains("'image_captions'"));
+    }
+
+    #[test]
+    fn visits_take_each_caption_once_in_as_many_epochs() {
+        let names = |count| (0..count).map(|n| format!("caption {n}")).collect::<Vec<_>>();
+        let images: Vec<Vec<String>> = (0..100).map(|image| names(1 + image % 4)).collect();
+        let captions = Captions::new(images.iter().map(Vec::as_slice));
+        let drawn = |seed, index: u64, epoch| captions.of_visit(index as usize, Visit { index, epoch, seed }).unwrap();
+        let mut first = [0; 4];
+        for index in (3..100).step_by(4) {
+            for cycle in [0, 4] {
+                let mut all: Vec<&str> = (cycle..cycle + 4).map(|epoch| drawn(1, index, epoch)).collect();
+                first[all[0][8..].parse::<usize>().unwrap()] += 1;
+                all.sort_unstable();
+                assert_eq!(all, ["caption 0", "caption 1", "caption 2", "caption 3"]);
+            }
+        }
+        assert!(first.iter().all(|count| *count > 4), "{first:?}");
+        assert!((3..100).step_by(4).any(|index| drawn(1, index, 0) != drawn(2, index, 0)), "the seed matters");
+        let none = Captions::new([&[][..], &["x".to_owned()][..]]);
+        assert_eq!(none.of_visit(0, Visit::first(0)), None);
+        assert_eq!(none.of_visit(1, Visit::first(1)), Some("x"));
     }
 }

@@ -13,6 +13,7 @@ pub(crate) enum Stream {
     SyntheticText = 6,
     SyntheticLength = 7,
     SyntheticPooledText = 8,
+    Caption = 9,
 }
 
 /// 64 bits for (seed, stream, counter).

@@ -7,12 +7,14 @@ use std::{
 
 use twinflow_array::{DType, HostArray};
 use twinflow_hdf5::failed;
+use twinflow_tokenizer::Tokenizer;
 
 use crate::{
-    Checksums, DataError, DatasetInfo, DatasetMetadata, Field, IMAGES, SCHEMA_VERSION, Source,
+    Checksums, DataError, DatasetInfo, DatasetMetadata, Field, IMAGES, SCHEMA_VERSION, Source, Visit,
     captions::Captions,
     error::io_error,
     images::{Images, Scan},
+    prompts::Prompts,
     reader::{Content, compare_checksums},
     schema::{BYTE_RANGE, LABELLED_VERSION, file_options},
     source::image_fields,
@@ -44,6 +46,7 @@ pub struct Dataset {
     has_checksums: bool,
     labels: Vec<i32>,
     captions: Option<Captions>,
+    prompts: Option<Prompts>,
     images: Images,
 }
 
@@ -58,7 +61,7 @@ impl Dataset {
         let path = path.as_ref();
         let file_bytes = file_length(path)?;
         let file = file_options().open(path).map_err(failed("open the dataset", path))?;
-        let Content { metadata, value_range, images, labels, captions, checksums } =
+        let Content { metadata, value_range, images, labels, captions, prompts, checksums } =
             Content::read(path, &file, file_bytes)?;
         let labelled = metadata.classes > 0;
         let has_checksums = checksums.images.is_some() && (checksums.labels.is_some() || !labelled);
@@ -75,6 +78,7 @@ impl Dataset {
             has_checksums,
             labels,
             captions,
+            prompts,
             images,
         };
         if verify == Verify::Yes || !range_known {
@@ -154,6 +158,15 @@ impl Dataset {
         self.captions.as_ref().zip(index).map(|(captions, index)| captions.of(index)).unwrap_or_default()
     }
 
+    /// All captions, sample by sample.
+    ///
+    /// # Errors
+    /// [`DataError::NoCaptions`].
+    pub fn all_captions(&self) -> Result<impl Iterator<Item = &str> + Send, DataError> {
+        let captions = self.captions.as_ref().filter(|captions| captions.len() > 0);
+        Ok(captions.ok_or_else(|| DataError::NoCaptions { path: self.path.clone() })?.iter())
+    }
+
     /// One per sample, below the number of classes; all 0 if there are no classes.
     pub fn labels(&self) -> &[i32] {
         &self.labels
@@ -172,6 +185,9 @@ impl Dataset {
             source: metadata.source,
             schema_version: if self.captions.is_some() { SCHEMA_VERSION } else { LABELLED_VERSION },
             captions: self.captions.as_ref().map_or(0, Captions::len),
+            prompt_tokens: self.prompts.as_ref().map_or(0, |prompts| prompts.tokens),
+            vocabulary: self.vocabulary(),
+            tokenizer: self.tokenizer().map(Tokenizer::fingerprint),
             first_captions: (0..3).flat_map(|index| self.captions(index).into_iter().take(1)).collect(),
             samples: self.len(),
             height,
@@ -191,6 +207,17 @@ impl Dataset {
     /// Whether images go to the device as stored; all others are scaled on the way.
     fn has_bytes(&self) -> bool {
         self.images.ty().dtype == DType::U8 && self.value_range == BYTE_RANGE
+    }
+
+    /// Reads the captions of visits, which name samples that there are.
+    fn read_prompts(&self, visits: &[Visit], ids: &mut HostArray, mask: &mut HostArray) -> Result<(), DataError> {
+        let (Some(captions), Some(prompts)) = (&self.captions, &self.prompts) else { return Ok(()) };
+        let tokens = prompts.tokens;
+        let [ids, mask] = [ids, mask].map(|array| bytemuck::cast_slice_mut::<_, i32>(array.bytes_mut()));
+        for ((visit, ids), mask) in visits.iter().zip(ids.chunks_exact_mut(tokens)).zip(mask.chunks_exact_mut(tokens)) {
+            prompts.encode(captions.of_visit(visit.index as usize, *visit).unwrap_or_default(), ids, mask)?;
+        }
+        Ok(())
     }
 
     /// Reads an image into `out`: bytes, or f32 in `[-1, 1]`. `stored` has room for it as it is in the file.
@@ -221,7 +248,19 @@ impl Source for Dataset {
     fn fields(&self) -> Vec<Field> {
         let shape = &self.images.ty().shape;
         let dtype = if self.has_bytes() { DType::U8 } else { DType::F32 };
-        image_fields(dtype, [shape[1], shape[2], shape[3]])
+        let mut fields = image_fields(dtype, [shape[1], shape[2], shape[3]]);
+        fields.extend(self.prompts.iter().flat_map(Prompts::fields));
+        fields
+    }
+
+    fn caption(&self, visit: Visit) -> Option<String> {
+        let index = usize::try_from(visit.index).ok().filter(|index| *index < self.len());
+        let caption = self.captions.as_ref().zip(index).and_then(|(captions, index)| captions.of_visit(index, visit));
+        caption.map(str::to_owned)
+    }
+
+    fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.prompts.as_ref().map(|prompts| &prompts.tokenizer)
     }
 
     fn classes(&self) -> usize {
@@ -232,19 +271,24 @@ impl Source for Dataset {
         Some(self.len() as u64)
     }
 
-    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
-        let [images, labels] = fields else { unreachable!("a source is given the fields that it names") };
+    fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let [images, labels, text @ ..] = fields else { unreachable!("a source is given the fields that it names") };
         let labels: &mut [i32] = bytemuck::cast_slice_mut(labels.bytes_mut());
         let mut stored = HostArray::zeros(self.images.row_type());
-        let row_bytes = images.ty().bytes() / indices.len().max(1);
-        for ((&index, image), label) in indices.iter().zip(images.bytes_mut().chunks_exact_mut(row_bytes)).zip(labels) {
+        let row_bytes = images.ty().bytes() / visits.len().max(1);
+        for ((&Visit { index, .. }, image), label) in
+            visits.iter().zip(images.bytes_mut().chunks_exact_mut(row_bytes)).zip(labels)
+        {
             let samples = self.len();
             let row = usize::try_from(index).ok().filter(|row| *row < samples);
             let row = row.ok_or(DataError::SampleIndex { index, samples })?;
             *label = self.labels[row];
             self.read_image(row, &mut stored, image)?;
         }
-        Ok(())
+        match text {
+            [ids, mask] => self.read_prompts(visits, ids, mask),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use twinflow_array::TensorType;
 use twinflow_hdf5::Hdf5Error;
+use twinflow_tokenizer::TokenizerError;
 
 use crate::pictures::PictureFault;
 
@@ -113,6 +114,12 @@ pub enum DataError {
     /// A folder without anything to import, or of which nothing was sound.
     #[error("no usable pictures in '{}' (PNG, JPEG, WebP, GIF; captions in metadata.jsonl or in NAME.txt beside each)", path.display())]
     NoPictures { path: PathBuf },
+    /// A dataset of which prompts are asked, and which has no captions.
+    #[error("'{}' has no captions, which tokens are made of: import pictures with captions (`data import --pictures`)", path.display())]
+    NoCaptions { path: PathBuf },
+    /// A tokenizer that cannot be used, or fails.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
     /// Another process imports into the same file.
     #[error("another import is at work in '{}'", path.display())]
     ImportRuns { path: PathBuf },

@@ -16,6 +16,12 @@ pub struct DatasetInfo {
     pub captions: usize,
     /// The first caption of each of the first samples.
     pub first_captions: Vec<String>,
+    /// Tokens of a prompt; 0 without a tokenizer.
+    pub prompt_tokens: usize,
+    /// Numbers that a token may have; 0 without a tokenizer.
+    pub vocabulary: usize,
+    /// CRC-32 of the tokenizer.
+    pub tokenizer: Option<u32>,
     pub samples: usize,
     pub height: usize,
     pub width: usize,
@@ -61,6 +67,9 @@ impl fmt::Display for DatasetInfo {
         if self.captions > 0 {
             writeln!(f, "captions   {}, such as", self.captions)?;
             self.first_captions.iter().try_for_each(|caption| writeln!(f, "           {caption}"))?;
+        }
+        if let (Some(tokenizer), DatasetInfo { vocabulary, prompt_tokens, .. }) = (self.tokenizer, self) {
+            writeln!(f, "tokenizer  {tokenizer:08x}: {vocabulary} tokens, {prompt_tokens} per prompt")?;
         }
         write!(f, "classes    {}", self.classes)?;
         for (class, count) in self.class_counts.iter().enumerate() {

@@ -22,6 +22,7 @@ mod loader;
 mod permutation;
 mod pictures;
 mod prefetch;
+mod prompts;
 mod reader;
 mod schema;
 mod source;
@@ -39,9 +40,11 @@ pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, import_pictures};
 pub use prefetch::PrefetchLoader;
+pub use prompts::{CaptionLengths, prompt_fields, set_tokenizer};
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
 pub use source::{
-    Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TOKENS, TextShape, byte_to_unit, to_unit_range,
+    Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TOKENS, TextShape, Visit, byte_to_unit,
+    to_unit_range,
 };
 pub use synthetic::Synthetic;
 pub use toy_2d::{Toy2d, ToyKind};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use twinflow_array::{DType, HostArray, TensorType};
 
 use crate::{
-    BatchPlan, DataError, Fields, IMAGES, Permutation, Shard, Source,
+    BatchPlan, DataError, Fields, IMAGES, Permutation, Shard, Source, Visit,
     counter_bits::{self, Stream},
 };
 
@@ -59,6 +59,11 @@ impl Loader {
         self
     }
 
+    /// Where samples come from.
+    pub fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
+
     /// Who takes which rows of the global batch.
     pub fn plan(&self) -> &BatchPlan {
         &self.plan
@@ -78,26 +83,29 @@ impl Loader {
         let first = step.wrapping_mul(self.plan.global_batch() as u64);
         let positions = self.plan.global_positions(shard);
         let stream: Vec<u64> = positions.into_iter().map(|position| first.wrapping_add(position as u64)).collect();
-        let mut fields = self.source.gather(&self.source_indices(&stream))?;
+        let mut fields = self.source.gather_visits(&self.visits(&stream))?;
         if let Some(images) = fields.get_mut(IMAGES).filter(|_| self.flip) {
             self.flip_images(&stream, images);
         }
         Ok(Batch { fields, sample_index: sample_index(&stream) })
     }
 
-    /// The source's index for each place in the stream.
-    fn source_indices(&self, stream: &[u64]) -> Vec<u64> {
-        let Some(samples) = self.source.samples() else { return stream.to_vec() };
+    /// The visit for each place in the stream.
+    fn visits(&self, stream: &[u64]) -> Vec<Visit> {
+        let seed = self.seed;
+        let Some(samples) = self.source.samples() else {
+            return stream.iter().map(|place| Visit { index: *place, epoch: 0, seed }).collect();
+        };
         let epoch = |place: u64| (place / samples, Permutation::new(samples, self.seed, place / samples));
         // Places ascend, so the order changes once per epoch and not once per sample.
         let mut current = epoch(stream[0]);
-        let index = |place: &u64| {
+        let visit = |place: &u64| {
             if place / samples != current.0 {
                 current = epoch(*place);
             }
-            current.1.apply(place % samples)
+            Visit { index: current.1.apply(place % samples), epoch: current.0, seed }
         };
-        stream.iter().map(index).collect()
+        stream.iter().map(visit).collect()
     }
 
     /// Images `[b, height, width, channels]` of any element type.
@@ -148,8 +156,8 @@ mod tests {
             self.samples
         }
 
-        fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
-            let first = indices.iter().map(|index| *index as f64);
+        fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
+            let first = visits.iter().map(|visit| visit.index as f64);
             let pixels: Vec<f64> = first.clone().flat_map(|x| [x, x + 0.25, x + 0.5, x + 0.75]).collect();
             fields[0] = HostArray::from_f64(fields[0].ty().clone(), &pixels).unwrap();
             fields[1] = HostArray::from_f64(fields[1].ty().clone(), &first.collect::<Vec<_>>()).unwrap();

@@ -124,7 +124,7 @@ mod tests {
     use twinflow_array::{DType, HostArray};
 
     use super::*;
-    use crate::{BatchPlan, Field, Source, Synthetic, Toy2d, ToyKind, source::image_fields};
+    use crate::{BatchPlan, Field, Source, Synthetic, Toy2d, ToyKind, Visit, source::image_fields};
 
     fn loader(source: Arc<dyn Source>) -> Loader {
         Loader::new(source, BatchPlan::new(&[4, 8], 2, 2, 1).unwrap(), 3, 1).unwrap()
@@ -171,8 +171,8 @@ mod tests {
             None
         }
 
-        fn read(&self, indices: &[u64], _: &mut [HostArray]) -> Result<(), DataError> {
-            (self.0)(indices)
+        fn read(&self, visits: &[Visit], _: &mut [HostArray]) -> Result<(), DataError> {
+            (self.0)(&visits.iter().map(|visit| visit.index).collect::<Vec<_>>())
         }
     }
 

@@ -8,12 +8,14 @@ use hdf5_metno::{
 };
 use twinflow_array::Element;
 use twinflow_hdf5::{failed, read_text};
+use twinflow_tokenizer::Tokenizer;
 
 use crate::{
     Checksums, DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
     captions::{CAPTION_OFFSETS, CAPTIONS, Captions, IMAGE_CAPTIONS},
     images::{Images, image_type},
     labels::{self, LabelLayout},
+    prompts::{PROMPT_TOKENS, Prompts, TOKENIZER},
     stored::Stored,
 };
 
@@ -27,6 +29,7 @@ pub(crate) struct Content {
     pub images: Images,
     pub labels: Vec<i32>,
     pub captions: Option<Captions>,
+    pub prompts: Option<Prompts>,
     /// As written in the file.
     pub checksums: Checksums,
 }
@@ -51,7 +54,7 @@ impl Content {
         let (classes, class_names) = (reader.number("classes"), reader.class_names());
         let name = reader.text("name").or_else(|| Some(path.file_stem()?.to_string_lossy().into_owned()));
         let source = reader.text("source").unwrap_or_else(|| "unknown".to_owned());
-        let (images, captions) = (reader.images()?, reader.captions()?);
+        let (images, captions, prompts) = (reader.images()?, reader.captions()?, reader.prompts()?);
         let unlabelled = captions.is_some() && !file.link_exists(LABELS);
         let labels = match &captions {
             Some(captions) if unlabelled => Some(StoredLabels::none(captions.images())),
@@ -75,7 +78,7 @@ impl Content {
             if reader.problems.is_empty() {
                 let metadata = DatasetMetadata { name: name.unwrap_or_default(), source, classes, class_names };
                 let checksums = Checksums { images: images_checksum, labels: labels.checksum };
-                return Ok(Content { metadata, value_range, images, labels: values, captions, checksums });
+                return Ok(Content { metadata, value_range, images, labels: values, captions, prompts, checksums });
             }
         }
         Err(DataError::Content { path: path.to_owned(), problems: reader.problems })
@@ -164,6 +167,22 @@ impl Reader<'_> {
         Ok(Captions::from_parts(text, offsets, first).map_err(|problem| self.problems.push(problem)).ok())
     }
 
+    /// The tokenizer of the captions.
+    fn prompts(&mut self) -> Result<Option<Prompts>, DataError> {
+        if !self.file.link_exists(TOKENIZER) {
+            return Ok(None);
+        }
+        let Some(json) = self.array::<u8>(TOKENIZER)? else { return Ok(None) };
+        let tokens = self.file.dataset(TOKENIZER).and_then(|stored| Prompts::read_tokens(&stored));
+        let Ok(tokens) = tokens else {
+            self.refuse(PROMPT_TOKENS, "a whole number beside the tokenizer", "something else, or missing".to_owned());
+            return Ok(None);
+        };
+        let tokenizer = Tokenizer::from_json(&String::from_utf8_lossy(&json));
+        let prompts = tokenizer.and_then(|tokenizer| Prompts::new(tokenizer, tokens));
+        Ok(prompts.map_err(|problem| self.problems.push(problem.into())).ok())
+    }
+
     /// All of an array `[n]`, with its checksum compared.
     fn array<T: Element + H5Type>(&mut self, name: &'static str) -> Result<Option<Vec<T>>, DataError> {
         let Some(stored) = self.open(name)? else { return Ok(None) };
@@ -172,7 +191,7 @@ impl Reader<'_> {
             self.refuse(name, format!("{expected} [n]"), stored.describe());
             return Ok(None);
         }
-        let elements = stored.dataset.read_raw::<T>().map_err(failed("read captions of", self.path))?;
+        let elements = stored.dataset.read_raw::<T>().map_err(failed("read text of", self.path))?;
         let checksum = self.checksum(&stored.dataset)?;
         compare_checksums(self.path, name, checksum, crc32fast::hash(bytemuck::cast_slice(&elements)))?;
         Ok(Some(elements))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use twinflow_array::{DType, HostArray, TensorType};
+use twinflow_tokenizer::Tokenizer;
 
 use crate::DataError;
 
@@ -22,6 +23,24 @@ pub const POOLED_TEXT: &str = "pooled_text";
 /// Arrays by field, each `[b, ..]`: one row per sample.
 pub type Fields = BTreeMap<String, HostArray>;
 
+/// A sample's turn: the same sample may look different in another epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Which sample.
+    pub index: u64,
+    /// How often all samples were visited before; 0 in a source without end.
+    pub epoch: u64,
+    /// Of what may differ: equal seeds give equal samples.
+    pub seed: u64,
+}
+
+impl Visit {
+    /// The first visit of a sample, where there is no training.
+    pub fn first(index: u64) -> Self {
+        Visit { index, epoch: 0, seed: 0 }
+    }
+}
+
 /// A named array that each sample of a source has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
@@ -31,7 +50,7 @@ pub struct Field {
     pub ty: TensorType,
 }
 
-/// Samples by index. A sample is a pure function of the source and its index, so any process may ask for any sample at
+/// Samples by index. A sample is a pure function of the source and its visit, so any process may ask for any sample at
 /// any time.
 pub trait Source: Send + Sync {
     /// What a sample consists of; [`IMAGES`] is always among it. Points are images of height and width 1 with one
@@ -44,23 +63,31 @@ pub trait Source: Send + Sync {
     /// Number of samples; `None` if every index names a sample of its own (there are no epochs then).
     fn samples(&self) -> Option<u64>;
 
-    /// Writes the samples of the given indices, in that order, into one array `[indices.len(), ..]` for each of
+    /// Writes the samples of the given visits, in that order, into one array `[visits.len(), ..]` for each of
     /// [`Source::fields`].
     ///
     /// # Errors
     /// [`DataError::SampleIndex`] for an index that is not below [`Source::samples`], and whatever keeps the source
     /// from being read.
-    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError>;
+    fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError>;
 
-    /// The samples of the given indices, in that order.
+    /// The samples of the given indices, in that order, as they are on their first visit.
     ///
     /// # Errors
     /// As [`Source::read`].
     fn gather(&self, indices: &[u64]) -> Result<Fields, DataError> {
+        self.gather_visits(&indices.iter().map(|index| Visit::first(*index)).collect::<Vec<_>>())
+    }
+
+    /// The samples of the given visits, in that order.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn gather_visits(&self, visits: &[Visit]) -> Result<Fields, DataError> {
         let fields = self.fields();
         let mut arrays: Vec<_> =
-            fields.iter().map(|field| HostArray::zeros(rows_of(&field.ty, indices.len()))).collect();
-        self.read(indices, &mut arrays)?;
+            fields.iter().map(|field| HostArray::zeros(rows_of(&field.ty, visits.len()))).collect();
+        self.read(visits, &mut arrays)?;
         Ok(fields.into_iter().map(|field| field.name).zip(arrays).collect())
     }
 
@@ -70,14 +97,19 @@ pub trait Source: Send + Sync {
         images.expect("every source has images").ty
     }
 
-    /// Numbers that a token of [`TOKENS`] may have, for sources of prompts' tokens.
-    fn vocabulary(&self) -> usize {
-        0
+    /// The caption that a sample has on a visit, for sources of captions.
+    fn caption(&self, _: Visit) -> Option<String> {
+        None
     }
 
-    /// Values of fields that stand for "no prompt", one row of each; zeros stand for it in other fields.
-    fn null_prompt(&self) -> Fields {
-        Fields::new()
+    /// What makes tokens of prompts, for sources of captions that have it.
+    fn tokenizer(&self) -> Option<&Tokenizer> {
+        None
+    }
+
+    /// Numbers that a token of [`TOKENS`] may have, for sources of prompts' tokens.
+    fn vocabulary(&self) -> usize {
+        self.tokenizer().map_or(0, Tokenizer::vocabulary)
     }
 
     /// Sizes of the prompts, zeros where there are none.

@@ -4,6 +4,10 @@ use std::ops::Range;
 
 use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type, Hyperslab, dataset::Layout, types::TypeDescriptor};
 use ndarray::IxDyn;
+use twinflow_array::Element;
+
+/// Elements per chunk of gzipped arrays: gzip needs some to find repetitions in.
+const PACKED_CHUNK: usize = 1 << 16;
 
 /// An HDF5 dataset with its element type and shape.
 #[derive(Debug)]
@@ -52,6 +56,21 @@ impl Stored {
         selection.resize(self.shape.len(), (..).into());
         Ok(self.dataset.read_slice::<T, _, IxDyn>(Hyperslab::from(selection))?.into_raw_vec_and_offset().0)
     }
+}
+
+/// Writes an array `[n]` of text or offsets, gzipped, with its checksum.
+pub(crate) fn write_packed<T: Element + H5Type>(
+    file: &File,
+    name: &str,
+    elements: &[T],
+) -> hdf5_metno::Result<Hdf5Dataset> {
+    let builder = file.new_dataset::<T>().chunk(elements.len().clamp(1, PACKED_CHUNK));
+    // A library that was built without zlib stores them as they are.
+    let builder = if hdf5_metno::filters::deflate_available() { builder.shuffle().deflate(6) } else { builder };
+    let stored = builder.shape(elements.len()).create(name)?;
+    stored.write_raw(elements)?;
+    write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(elements)))?;
+    Ok(stored)
 }
 
 /// Notes the CRC-32 of an array's little-endian bytes beside it.

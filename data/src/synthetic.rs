@@ -3,7 +3,7 @@
 use twinflow_array::{DType, HostArray, bits};
 
 use crate::{
-    DataError, Field, Source, TextShape,
+    DataError, Field, Source, TextShape, Visit,
     counter_bits::{self, Stream},
     source::{image_fields, pixels_and_labels},
 };
@@ -101,7 +101,8 @@ impl Source for Synthetic {
         self.text.vocabulary
     }
 
-    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+    fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
+        let indices: Vec<u64> = visits.iter().map(|visit| visit.index).collect();
         let (labelled, text) = fields.split_at_mut(2);
         let (images, labels) = pixels_and_labels(labelled);
         let pixels = self.sample_shape.iter().product();
@@ -110,7 +111,7 @@ impl Source for Synthetic {
             let bits = counter_bits::bits(self.seed, Stream::SyntheticLabel, index);
             *label = bits::below(bits, self.classes as u64) as i32;
         }
-        self.read_text(indices, text);
+        self.read_text(&indices, text);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use twinflow_array::{
 };
 
 use crate::{
-    DataError, Field, Source,
+    DataError, Field, Source, Visit,
     counter_bits::{self, Stream},
     source::{image_fields, pixels_and_labels},
 };
@@ -148,9 +148,9 @@ impl Source for Toy2d {
         None
     }
 
-    fn read(&self, indices: &[u64], fields: &mut [HostArray]) -> Result<(), DataError> {
+    fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
         let (images, labels) = pixels_and_labels(fields);
-        for ((&index, image), label) in indices.iter().zip(images.chunks_exact_mut(2)).zip(labels) {
+        for ((&Visit { index, .. }, image), label) in visits.iter().zip(images.chunks_exact_mut(2)).zip(labels) {
             let (point, class) = self.point(index);
             image.copy_from_slice(&point);
             *label = class;

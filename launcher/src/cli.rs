@@ -40,6 +40,7 @@ pub enum Command {
     /// Make pictures with a trained model
     #[command(after_help = "Examples:\n  \
         twinflow-xla sample --checkpoint runs/quickstart --nfe 1 --out one-step.png\n  \
+        twinflow-xla sample --checkpoint runs/emoji --prompt \"a red heart\" --prompt \"a sleepy cat\" --out prompts.png\n  \
         twinflow-xla sample --checkpoint runs/quickstart/checkpoints --labels 0,1,2 --count 100 --out samples.h5")]
     Sample(SampleArgs),
     /// Measure a trained model's samples: class accuracy, Frechet distance, diversity
@@ -129,16 +130,29 @@ pub struct SampleArgs {
     /// Classes to draw, separated by commas [default: all; a picture shows at most 64, spread evenly]
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     pub labels: Vec<u32>,
-    /// Pictures per label
-    #[arg(long, value_name = "M", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
-    pub count: u32,
+    /// What the picture is to show, for models of captions; may be given several times
+    #[arg(long, value_name = "TEXT", conflicts_with = "labels")]
+    pub prompt: Vec<String>,
+    /// A file with a prompt per line
+    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+    pub prompts: Option<PathBuf>,
+    /// What the pictures are not to show, in place of the empty prompt; it takes effect by --guidance
+    #[arg(long, value_name = "TEXT")]
+    pub negative: Option<String>,
+    /// Scale of classifier-free guidance; 1 is none and saves half of each call [default: sample.guidance]
+    #[arg(long, value_name = "G")]
+    pub guidance: Option<f64>,
+    /// Pictures per label (by default 8) or prompt (1)
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
     /// Seed of the noise; equal seeds give equal pictures
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
     /// Which of the checkpoint's weights to use
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     pub weights: Weights,
-    /// A picture (.png: a row per label) or an HDF5 file (.h5: `images` u8 [n, height, width, channels], `labels`)
+    /// A picture (.png: a row per label; prompts have theirs below them, and each picture is a file of its own in the folder
+    /// of that name too) or an HDF5 file (.h5: `images` u8 [n, height, width, channels], `labels`)
     #[arg(long, value_name = "FILE", default_value = "samples.png")]
     pub out: PathBuf,
     /// Changes to the checkpoint's settings, e.g. sample.stochastic_ratio=0.8 or device.platform=cuda
@@ -216,11 +230,46 @@ pub enum DataCommand {
         twinflow-xla data import --kind idx --images train-images-idx3-ubyte.gz \\\n      \
         --labels train-labels-idx1-ubyte.gz --name digits --out datasets/digits.h5")]
     Import(ImportArgs),
+    /// Give a dataset of captions a tokenizer, which makes the tokens that models read
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla data tokenizer datasets/emoji.h5 --vocabulary 1024\n  \
+        twinflow-xla data tokenizer datasets/photos.h5 --file gemma/tokenizer.json --tokens 300")]
+    Tokenizer(TokenizerArgs),
     /// Show what a dataset holds and whether its checksums agree
     Info {
         /// An HDF5 dataset
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+#[group(id = "origin", required = true, multiple = false)]
+pub struct TokenizerOrigin {
+    /// Train one on the dataset's captions, of at most so many tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub vocabulary: Option<u32>,
+    /// Take this tokenizer.json, as Hugging Face's libraries save it
+    #[arg(long, value_name = "tokenizer.json")]
+    pub file: Option<PathBuf>,
+    /// Take that of another dataset
+    #[arg(long, value_name = "FILE.h5")]
+    pub of: Option<PathBuf>,
+    /// Take that of a checkpoint
+    #[arg(long, value_name = "C")]
+    pub checkpoint: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenizerArgs {
+    /// The HDF5 dataset, which is replaced by one that has the tokenizer
+    pub dataset: PathBuf,
+    /// Which tokenizer.
+    #[command(flatten)]
+    pub origin: TokenizerOrigin,
+    /// Tokens of a prompt; longer captions are cut [default: those of the other dataset or checkpoint, or of the longest
+    /// caption]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tokens: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -57,6 +57,7 @@ impl ClassifierFile {
             config: self.key.clone(),
             program: concat!("twinflow-xla ", env!("CARGO_PKG_VERSION")).into(),
             world_size: 1,
+            tokenizer: None,
             created: Metadata::now(),
         };
         if let Err(error) = save_as(&self.path, &metadata, &named_arrays(params)) {

@@ -2,8 +2,8 @@
 
 use twinflow_array::{DType, TensorType, Tree};
 use twinflow_compiler::{Key, Program, Tensor, TraceError, Traced, jit, stablehlo::Products};
-use twinflow_methods::flow::{SampleConfig, draw_samples};
-use twinflow_nn::{Condition, Params};
+use twinflow_methods::flow::{Guided, SampleConfig, draw_samples};
+use twinflow_nn::Params;
 use twinflow_training::{Batch, Gradients, Metrics, State, Trainer};
 
 use crate::model::Model;
@@ -20,8 +20,8 @@ pub type GradientsProgram = Traced<Nothing, (State<TensorType>, Batch<TensorType
 pub type UpdateProgram = Traced<State<TensorType>, Gradients<TensorType>, Updated>;
 /// The beginning of a phase.
 pub type BeginProgram = Traced<State<TensorType>, Nothing, State<TensorType>>;
-/// What the sampler reads: trained and frozen parameters, condition, sample numbers and key.
-pub type SampleInputs<L> = (Params<L>, Condition<L>, L, L);
+/// What the sampler reads: trained and frozen parameters, condition and "no condition", sample numbers and key.
+pub type SampleInputs<L> = (Params<L>, Guided<L>, L, L);
 /// Samples.
 pub type SampleProgram = Traced<Nothing, SampleInputs<TensorType>, TensorType>;
 
@@ -159,15 +159,19 @@ pub fn begin(trainer: &Trainer, phase: usize) -> Result<BeginProgram, TraceError
 /// As [`step`].
 pub fn sample(model: &Model, config: &SampleConfig) -> Result<SampleProgram, TraceError> {
     let batch = model.chunk_size();
-    let condition = model.denoiser().condition().with_leading(&[batch]);
+    let condition = model.denoiser().condition();
+    let [condition, null] = [batch, 1].map(|rows| condition.with_leading(&[rows]));
+    let condition = Guided { condition, null };
+    let config = config.for_tokens(model.image_tokens());
     let numbers = |shape| TensorType::new(DType::U32, [shape]);
     let kept = (model.parameter_spec(), condition, numbers(batch), numbers(2));
     let shape = model.data().sample.into();
     type Kept<'t> = SampleInputs<Tensor<'t>>;
     jit("sample", None, kept, |trace, _: Option<Tensor<'_>>, (params, condition, rows, key): Kept<'_>| {
         let random = (Key::from_tensor(key), rows);
-        trace
-            .compute_in(model.compute(), || draw_samples(model.denoiser(), config, &params, &shape, &condition, random))
+        trace.compute_in(model.compute(), || {
+            draw_samples(model.denoiser(), &config, &params, &shape, &condition, random)
+        })
     })
 }
 

@@ -23,9 +23,8 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// For batches of these types, of `global_batch` samples in all, of data with that many classes.
-    pub fn new(spec: Batch<TensorType>, global_batch: usize, classes: usize) -> Self {
-        let null_condition = spec.null_condition.null(classes);
+    /// For batches of these types, of `global_batch` samples in all, with this value of "no condition".
+    pub fn new(spec: Batch<TensorType>, global_batch: usize, null_condition: Condition<HostArray>) -> Self {
         Uploader { spec, null_condition, global_batch }
     }
 
@@ -103,7 +102,9 @@ mod tests {
             null_condition: Condition::of_labels(field(DType::I32, &[1])),
             rows: field(DType::U32, &[2, 4]),
         };
-        let batch = Uploader::new(spec.clone(), 8, 2).batch(&[&batches[0][0], &batches[1][0]], 5).unwrap();
+        let batch = Uploader::new(spec.clone(), 8, spec.null_condition.null(2))
+            .batch(&[&batches[0][0], &batches[1][0]], 5)
+            .unwrap();
         assert_eq!(leaves(&types_of(&batch)), leaves(&spec));
         assert_eq!(batch.rows.as_slice::<u32>().unwrap(), [0, 1, 4, 5, 2, 3, 6, 7]);
         assert_eq!(batch.null_condition.labels.unwrap().as_slice::<i32>().unwrap(), [2]);
@@ -119,7 +120,7 @@ mod tests {
             null_condition: Condition::default(),
             rows: TensorType::new(DType::U32, [1, 4]),
         };
-        let error = Uploader::new(spec, 4, 2).batch(&[&batches[0][0]], 0).unwrap_err().to_string();
+        let error = Uploader::new(spec, 4, Condition::default()).batch(&[&batches[0][0]], 0).unwrap_err().to_string();
         assert_eq!(error, "the dataset's field 'labels' makes batches of i32[1, 4], the model reads f32[1, 4]");
     }
 }

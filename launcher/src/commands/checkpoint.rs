@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use miette::{Result, miette};
 use twinflow_checkpoints::{self as checkpoints, Checkpoint, ExportOptions, Format};
 use twinflow_compiler::stablehlo::Products;
-use twinflow_runtime::console::OrReport;
+use twinflow_runtime::{console::OrReport, model::Model};
+use twinflow_tokenizer::Tokenizer;
 
 use super::print_line;
 use crate::{
@@ -77,6 +78,15 @@ fn verify(path: &Path) -> Result<()> {
 pub fn config_of(checkpoint: &Checkpoint, assignments: &[String]) -> Result<Config, SettingError> {
     let name = format!("the config in {}", checkpoint.path().display());
     Config::from_text(&name, &checkpoint.metadata().config, assignments)
+}
+
+/// The network that a checkpoint holds weights of, with its tokenizer.
+///
+/// # Errors
+/// Settings or a tokenizer that cannot be used.
+pub fn model_of(checkpoint: &Checkpoint, config: &ResolvedConfig) -> Result<Model> {
+    let tokenizer = checkpoint.metadata().tokenizer.as_deref().map(Tokenizer::from_json);
+    Ok(config.model()?.with_tokenizer(tokenizer.transpose().or_report()?))
 }
 
 fn export(args: &ExportArgs) -> Result<()> {

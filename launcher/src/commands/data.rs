@@ -9,7 +9,7 @@ use twinflow_data::{
 };
 use twinflow_runtime::console::{OrReport, say};
 
-use super::{eval::test_file, print_line};
+use super::{eval::test_file, print_line, tokenizer};
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind, Resample};
 
 /// Where Debian's dataset packages put their files.
@@ -37,6 +37,7 @@ enum Split {
 pub fn data(command: &DataCommand) -> Result<()> {
     match command {
         DataCommand::Import(args) => import(args),
+        DataCommand::Tokenizer(args) => tokenizer::tokenizer(args),
         DataCommand::Info { file } => {
             // All images are read on opening, so what is printed is also intact.
             let info = Dataset::open(file, Verify::Yes).or_report()?.info();

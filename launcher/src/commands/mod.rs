@@ -8,8 +8,9 @@ mod eval;
 mod graph;
 mod report;
 mod sample;
+mod tokenizer;
 
-pub use checkpoint::{checkpoint, config_of, open as open_checkpoint};
+pub use checkpoint::{checkpoint, config_of, model_of, open as open_checkpoint};
 pub use completions::completions;
 pub use data::data;
 pub use doctor::doctor;

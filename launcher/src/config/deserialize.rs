@@ -68,14 +68,16 @@ impl de::Error for Refusal {
     }
 }
 
-/// A value of its own. `model.kind` decides which keys `[model]` has, so a config needs one before the others.
+/// A value of its own. `kind` decides which keys `[model]` and `[text_encoder]` have, so a config needs it before the others.
 ///
 /// # Errors
 /// The first [`Refusal`] met.
 pub fn config(table: &Table) -> Result<Config, Refusal> {
     let mut table = table.clone();
-    if let Some(Value::Table(model)) = table.get_mut("model") {
-        model.entry("kind").or_insert_with(|| Value::String("dit".into()));
+    for (section, kind) in [("model", "dit"), ("text_encoder", "learnt")] {
+        if let Some(Value::Table(section)) = table.get_mut(section) {
+            section.entry("kind").or_insert_with(|| Value::String(kind.into()));
+        }
     }
     Config::deserialize(Setting(Value::Table(table)))
 }

@@ -20,6 +20,8 @@ pub struct SaveCheckpoints {
     /// The run's resolved config, TOML.
     pub config: String,
     pub world_size: usize,
+    /// The tokenizer of the dataset's prompts, a tokenizer.json.
+    pub tokenizer: Option<String>,
 }
 
 impl Hook for SaveCheckpoints {
@@ -48,6 +50,7 @@ impl SaveCheckpoints {
             config: self.config.clone(),
             program: format!("twinflow-xla {}", env!("CARGO_PKG_VERSION")),
             world_size: self.world_size as u64,
+            tokenizer: self.tokenizer.clone(),
             created: Metadata::now(),
         };
         let state = to_host(state).or_report()?;

@@ -19,7 +19,7 @@ pub use checkpoints::SaveCheckpoints;
 pub use curves::DrawCurves;
 pub use events::{EventFile, WriteEvents};
 pub use report::WriteReport;
-pub use samples::DrawSamples;
+pub use samples::{DrawSamples, Shown};
 
 /// What a hook sees of a step.
 pub struct StepInfo<'a> {

@@ -4,15 +4,25 @@ use std::path::{Path, PathBuf};
 
 use miette::Result;
 use twinflow_array::by_ref;
+use twinflow_data::{Source, Visit};
 use twinflow_methods::flow::{SampleConfig, SampleStyle};
-use twinflow_runtime::{devices::Devices, model::Model, sampler::Sampler};
+use twinflow_runtime::{
+    console::OrReport,
+    devices::Devices,
+    model::Model,
+    sampler::{Sampler, Subject},
+};
 use twinflow_training::Trainer;
 
 use super::{Ending, Hook, StepInfo, is_due};
 use crate::{
     config::ResolvedConfig,
-    pictures::{Picture, sample_file::picture, shown_classes},
+    pictures::{Picture, grid, sample_file::picture, shown_classes, spread, to_bytes},
 };
+
+/// Prompts in a picture, where the model reads prompts.
+const PROMPTS: usize = 24;
+const PROMPTS_PER_ROW: usize = 8;
 
 /// Draws a picture every `every` steps, and at the end one made by single network calls.
 pub struct DrawSamples<'a> {
@@ -24,7 +34,7 @@ pub struct DrawSamples<'a> {
     model: &'a Model,
     devices: &'a Devices,
     config: SampleConfig,
-    classes: usize,
+    shown: Shown,
     /// Compiled when first needed.
     sampler: Option<Sampler>,
 }
@@ -58,6 +68,7 @@ impl<'a> DrawSamples<'a> {
         config: &ResolvedConfig,
         trainer: &'a Trainer,
         model: &'a Model,
+        shown: Shown,
         devices: &'a Devices,
     ) -> Self {
         DrawSamples {
@@ -67,7 +78,7 @@ impl<'a> DrawSamples<'a> {
             model,
             devices,
             config: config.sample.clone(),
-            classes: config.data.classes,
+            shown,
             sampler: None,
         }
     }
@@ -79,10 +90,46 @@ impl<'a> DrawSamples<'a> {
     /// The seed is the same every time, so that pictures of one run show how the same samples change.
     fn draw(&self, sampler: &Sampler, info: &StepInfo<'_>, name: &str) -> Result<Picture> {
         let weights = self.trainer.all_params(&by_ref(&info.state.ema), &by_ref(&info.state.frozen));
-        let samples = sampler.draw(&weights, &shown_classes(self.classes), self.config.per_class, 0)?;
-        let picture = picture(&samples, &format!("step {}, {} phase", info.metrics.step, info.metrics.phase))?;
+        let title = format!("step {}, {} phase", info.metrics.step, info.metrics.phase);
+        let picture = match &self.shown {
+            Shown::Classes(labels) => {
+                let labels: Vec<Subject> = labels.iter().copied().map(Subject::Label).collect();
+                picture(&sampler.draw(&weights, &labels, self.config.per_class, 0)?, &title)?
+            }
+            Shown::Prompts(_texts, subjects) => {
+                let samples = sampler.draw(&weights, subjects, 1, 0)?;
+                grid(&to_bytes(&samples.values), samples.shape, PROMPTS_PER_ROW)?
+            }
+        };
         picture.write(&self.folder.join(name))?;
         Ok(picture)
+    }
+}
+
+/// What the pictures of a run show.
+pub enum Shown {
+    /// Classes, a row for each.
+    Classes(Vec<i32>),
+    /// Prompts, as text and as the network reads them.
+    Prompts(Vec<String>, Vec<Subject>),
+}
+
+impl Shown {
+    /// Captions of the dataset, spread evenly, for a network that reads prompts; else classes.
+    ///
+    /// # Errors
+    /// The tokenizer's.
+    pub fn of(source: &dyn Source, model: &Model) -> Result<Self> {
+        let samples = source.samples().unwrap_or(0) as usize;
+        let caption = |index: usize| source.caption(Visit::first(index as u64));
+        let captions: Vec<String> = spread(samples, PROMPTS.min(samples)).filter_map(caption).collect();
+        let encode = |text: &String| Ok(model.encode(text).or_report()?.map(|encoded| Subject::prompt(text, encoded)));
+        let prompts: Vec<Subject> =
+            captions.iter().filter_map(|text| encode(text).transpose()).collect::<Result<_>>()?;
+        Ok(match prompts.is_empty() {
+            true => Shown::Classes(shown_classes(source.classes())),
+            false => Shown::Prompts(captions, prompts),
+        })
     }
 }
 

@@ -45,7 +45,7 @@ pub fn picture(samples: &SampleSet, title: &str) -> Result<Picture, PictureError
     if samples.are_points() {
         points(&samples.values, &samples.labels, title)
     } else {
-        grid(&to_bytes(&samples.values), samples.shape, samples.per_label)
+        grid(&to_bytes(&samples.values), samples.shape, samples.per_subject)
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("samples.h5");
         let values = vec![-1.0, 0.0, 1.0, 3.0];
-        let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_label: 1 };
+        let set = SampleSet { values, labels: vec![4, 7], shape: [1, 2, 1], per_subject: 1 };
         write_hdf5(&set, &path, "a test", 10).unwrap();
         let file = hdf5_metno::File::open(&path).unwrap();
         let images = file.dataset("images").unwrap();

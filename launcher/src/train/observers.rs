@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use miette::Result;
 use twinflow_checkpoints::Retention;
-use twinflow_runtime::{engine::Engine, world::World};
+use twinflow_runtime::{engine::Engine, model::Model, world::World};
 
 use super::{
     grace,
@@ -37,6 +37,7 @@ impl<'a> Observers<'a> {
         config: &ResolvedConfig,
         folder: Option<&RunFolder>,
         first_step: u64,
+        model: &Model,
         drawing: DrawSamples<'a>,
     ) -> Result<Self> {
         let train = &config.train;
@@ -51,7 +52,7 @@ impl<'a> Observers<'a> {
         };
         if let Some(folder) = folder {
             observers.log = Some(MetricsLog::open(&folder.metrics(), first_step)?);
-            observers.saving = Some(saving(config, folder, world));
+            observers.saving = Some(saving(config, folder, world, model));
             observers.hooks = hooks(train, folder, first_step, drawing)?;
         }
         Ok(observers)
@@ -140,7 +141,7 @@ impl<'a> Observers<'a> {
     }
 }
 
-fn saving(config: &ResolvedConfig, folder: &RunFolder, world: &World) -> SaveCheckpoints {
+fn saving(config: &ResolvedConfig, folder: &RunFolder, world: &World, model: &Model) -> SaveCheckpoints {
     let train = &config.train;
     let keep_every = Some(train.keep_every).filter(|every| *every > 0);
     SaveCheckpoints {
@@ -149,6 +150,7 @@ fn saving(config: &ResolvedConfig, folder: &RunFolder, world: &World) -> SaveChe
         retention: Retention { keep_last: train.keep_last, keep_every },
         config: config.to_toml(),
         world_size: world.size(),
+        tokenizer: model.tokenizer().map(|tokenizer| tokenizer.json().to_owned()),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use miette::{Result, miette};
+use twinflow_checkpoints::Checkpoint;
+use twinflow_data::Source;
 use twinflow_runtime::programs::phase_name;
 use twinflow_training::Trainer;
 
-use crate::run_folder::Environment;
+use crate::{config::DataConfig, run_folder::Environment};
 
 /// Refuses `--set run.dir=..`: a run stays in its folder.
 ///
@@ -38,6 +40,24 @@ pub fn refuse_phase_before(trainer: &Trainer, step: u64, reached: usize) -> Resu
         help = "leave flow.steps as it was; for more steps of an earlier phase go on from a checkpoint of that phase, if \
                 one was kept, or start anew",
         "flow.steps lies above step {step}: that would be the {wanted} phase, and this run is in its {reached} phase already"
+    ))
+}
+
+/// Refuses a dataset whose tokenizer is not the one that the checkpoint was trained with: its numbers would name other
+/// words.
+///
+/// # Errors
+/// As said.
+pub fn refuse_other_tokenizer(checkpoint: &Checkpoint, source: &dyn Source, data: &DataConfig) -> Result<()> {
+    let Some(trained) = &checkpoint.metadata().tokenizer else { return Ok(()) };
+    if source.tokenizer().is_some_and(|tokenizer| tokenizer.json() == trained) {
+        return Ok(());
+    }
+    let (data, checkpoint) = (data.path.display(), checkpoint.path().display());
+    Err(miette!(
+        help = "go on with the dataset of the run's beginning, or give this one the checkpoint's tokenizer: \
+                twinflow-xla data tokenizer DATASET.h5 --checkpoint CHECKPOINT",
+        "{data} has another tokenizer than {checkpoint} was trained with: the same numbers would stand for other words"
     ))
 }
 

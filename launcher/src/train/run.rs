@@ -12,7 +12,7 @@ use twinflow_training::{Metrics, Trainer};
 use super::{observers::Observers, setup::Setup, stop::StopRequest};
 use crate::{
     config::TrainConfig,
-    hooks::{DrawSamples, Ending, is_due},
+    hooks::{DrawSamples, Ending, Shown, is_due},
     metrics::StepMetrics,
     stderr_filter::StderrFilter,
 };
@@ -28,12 +28,13 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let _filter = StderrFilter::start().or_report()?;
     let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
     let batch_size = loader.plan().global_batch();
+    let model = config.model()?.with_tokenizer(loader.source().tokenizer().cloned());
+    let shown = Shown::of(loader.source(), &model)?;
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
-    let uploader = Uploader::new(trainer.batch_spec(), batch_size, config.data.classes);
-    let model = config.model()?;
-    let drawing = DrawSamples::new(&folder, &config, &trainer, &model, &devices);
-    let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, drawing)?;
+    let uploader = Uploader::new(trainer.batch_spec(), batch_size, model.null_condition().or_report()?);
+    let drawing = DrawSamples::new(&folder, &config, &trainer, &model, shown, &devices);
+    let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, &model, drawing)?;
     observers.begin(&folder, config.precision_note());
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {

@@ -64,6 +64,11 @@ impl Setup {
         let config = ResolvedConfig::new(config, source.as_ref(), products);
         let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
         let loader = world.agree(loader(&config, source, &trainer, world))?;
+        world.agree(
+            checkpoint
+                .as_ref()
+                .map_or(Ok(()), |checkpoint| resume::refuse_other_tokenizer(checkpoint, loader.source(), &config.data)),
+        )?;
         let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
         // Last, so that messages so far name files as the user does.
         let config = config.with_absolute_paths();

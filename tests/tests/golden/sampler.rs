@@ -32,7 +32,8 @@ fn compare_trajectory(name: &str, case: &Group, params: &Params<HostArray>) {
     let inputs = (params.clone(), vec![z, condition, noise]);
     let compiled = Compiled::new(&inputs, |_, (params, inputs)| {
         let [z, condition, noise] = inputs[..] else { unreachable!("three inputs") };
-        let samples = sample(&GoldenNetwork, &config, &params, z, &network::condition(condition), Noise::Given(noise));
+        let samples =
+            sample(&GoldenNetwork, &config, &params, z, &network::condition(condition).into(), Noise::Given(noise));
         vec![samples.trajectory, samples.last]
     });
     let outputs = compiled.run(&inputs);

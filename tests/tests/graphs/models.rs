@@ -1,11 +1,12 @@
 //! Networks: their gradients against central differences, and what they see.
 
-use twinflow_array::{DType, HostArray, TensorType, Tree, leaves};
+use twinflow_array::{DType, HostArray, TensorType, Tree, leaves, paths};
 use twinflow_compiler::{Tensor, grad};
 use twinflow_models::denoisers::{
     DataSpec, DitConfig, MlpConfig, ModelConfig, QwenImage, QwenImage21Config, QwenImageConfig, ReferenceSlots, Remat,
     SanaConfig, Sd3Config, TextSpec, UnetConfig, ZImageConfig, ZImageTime,
 };
+use twinflow_models::encoders::{LearntConfig, TextEncoderConfig, TokenSpec};
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params, TargetTime, TimeSign};
 
 const SAMPLES: usize = 2;
@@ -70,7 +71,27 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         ("unet with norms", ModelConfig::Unet(norms)),
         ("z_image", ModelConfig::ZImage(z_image)),
     ];
-    models.into_iter().map(|(name, model)| (name, model.build(DATA).unwrap())).collect()
+    let mut networks: Vec<_> = models.into_iter().map(|(name, model)| (name, model.build(DATA).unwrap())).collect();
+    networks.push(("sd3 behind a text encoder", prompted(2)));
+    networks
+}
+
+/// A network that reads tokens, by an encoder of so many blocks.
+fn prompted(depth: usize) -> Box<dyn Denoiser> {
+    let sd3 = Sd3Config {
+        depth: 2,
+        heads: 2,
+        head_width: 4,
+        dual_attention_layers: 0,
+        qk_norm: false,
+        pooled_width: 3,
+        pos_embed_max_size: 4,
+        sample_size: 4,
+        ..Default::default()
+    };
+    let encoder = TextEncoderConfig::Learnt(LearntConfig { width: 4, depth, heads: 2 });
+    let data = DataSpec { text: None, tokens: Some(TokenSpec { tokens: 3, vocabulary: 5 }), ..DATA };
+    ModelConfig::Sd3(sd3).build_behind(&encoder, data).unwrap()
 }
 
 fn qwen_image() -> QwenImageConfig {
@@ -93,6 +114,7 @@ fn condition(network: &dyn Denoiser) -> Condition<HostArray> {
     let types = network.condition().with_leading(&[SAMPLES]);
     let mut condition = crate::support::noise(&types, 3.0);
     condition.labels = types.labels.map(|ty| HostArray::from_slice(ty.shape, &[0, 2]).unwrap());
+    condition.tokens = types.tokens.map(|ty| HostArray::from_slice(ty.shape, &[0, 4, 2, 1, 3, 4]).unwrap());
     condition.text_mask = types.text_mask.map(|ty| HostArray::from_slice(ty.shape, &[1, 1, 1, 1, 1, 0]).unwrap());
     condition
 }
@@ -135,7 +157,7 @@ fn gradients_agree_with_central_differences() {
             let slope = |step: f64| (at(step) - at(-step)) / (2.0 * step);
             let analytic: f64 = gradient.iter().zip(&direction).map(|(slope, along)| slope * along).sum();
             let size: f64 = gradient.iter().zip(&direction).map(|(slope, along)| (slope * along).abs()).sum();
-            assert!(size > 0.0, "{name}, leaf {leaf} has no gradient");
+            assert!(size > 0.0, "{name}: {} has no gradient", paths(&of)[leaf]);
             let agrees = |numeric: f64| (analytic - numeric).abs() < 1e-6 * size;
             if agrees(slope(STEP)) {
                 continue;
@@ -220,4 +242,37 @@ fn the_tutorials_unet_has_its_size() {
     let expected =
         [("down", down), ("middle", 9 * 128 * 256 + 256), ("output", 9 * 64 + 1), ("told", told), ("up", up)];
     assert_eq!(sizes.into_iter().collect::<Vec<_>>(), expected.map(|(part, size)| (part.to_owned(), size)));
+}
+
+#[test]
+fn padding_of_a_prompt_is_not_read_and_everything_else_is() {
+    let network = prompted(1);
+    let velocity = |tokens: [i32; 6]| {
+        let mut condition = condition(network.as_ref());
+        condition.tokens = Some(HostArray::from_slice([SAMPLES, 3], &tokens).unwrap());
+        let inputs = ((params(network.as_ref()), inputs()), condition);
+        let outputs = crate::support::run(&inputs, |_, ((params, x), condition)| {
+            vec![network.velocity(&params, &DenoiserInput { x: x[0], t: x[1], r: x[2], condition })]
+        });
+        outputs[0].iter().copied().collect::<Vec<_>>()
+    };
+    let of = velocity([0, 4, 2, 1, 3, 4]);
+    assert_eq!(of, velocity([0, 4, 2, 1, 3, 0]), "the last token of the second prompt is padding");
+    for (place, other) in [(0, [1, 4, 2, 1, 3, 4]), (2, [0, 4, 3, 1, 3, 4]), (4, [0, 4, 2, 1, 0, 4])] {
+        let changed = velocity(other);
+        let half = of.len() / 2;
+        let of_sample = |values: &[f64], sample: usize| values[sample * half..(sample + 1) * half].to_vec();
+        let (read, kept) = (place / 3, 1 - place / 3);
+        assert_ne!(of_sample(&of, read), of_sample(&changed, read), "token {place}");
+        assert_eq!(of_sample(&of, kept), of_sample(&changed, kept), "token {place} of the other prompt");
+    }
+}
+
+#[test]
+fn an_encoder_s_parameters_stand_beside_those_of_the_network() {
+    let spec = prompted(1).parameters().spec();
+    let names: Vec<String> = paths(&spec).iter().map(ToString::to_string).collect();
+    let (encoder, network): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.starts_with("text_encoder/"));
+    assert!(encoder.contains(&&"text_encoder/tokens/table".to_owned()), "{encoder:?}");
+    assert!(network.iter().any(|name| name.starts_with("blocks/")), "{network:?}");
 }

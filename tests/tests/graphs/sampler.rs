@@ -2,7 +2,7 @@
 
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_compiler::{Key, Tensor};
-use twinflow_methods::flow::{Noise, SampleConfig, SampleStyle, sample};
+use twinflow_methods::flow::{Guided, Noise, SampleConfig, SampleStyle, sample};
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Init, Params};
 
 /// dx/dt = t x, so x(r) = x(t) exp((r^2 - t^2) / 2); its average velocity from t to r is known too.
@@ -28,7 +28,7 @@ fn end_of_path(field: &Field, config: &SampleConfig) -> f64 {
     let noise = HostArray::zeros(TensorType::f32([config.nfe, 1, 1]));
     let params = Params::from_tree(HostArray::zeros(TensorType::f32([1])));
     let outputs = crate::support::run(&(params, z, noise), |_, (params, z, noise)| {
-        vec![sample(field, config, &params, z, &Condition::default(), Noise::Given(noise)).last]
+        vec![sample(field, config, &params, z, &Condition::default().into(), Noise::Given(noise)).last]
     });
     outputs[0].sum()
 }
@@ -66,9 +66,38 @@ fn fresh_noise_depends_on_the_sample_number_alone() {
     let outputs = crate::support::run(&(params, vec![z, rows, key]), |_, (params, inputs)| {
         let (z, noise) = (inputs[0], Noise::Drawn { key: Key::from_tensor(inputs[2]), rows: inputs[1] });
         assert_eq!(inputs[1].dtype(), DType::U32);
-        vec![sample(&Field { average: false }, &config, &params, z, &Condition::default(), noise).last]
+        vec![sample(&Field { average: false }, &config, &params, z, &Condition::default().into(), noise).last]
     });
     let values = outputs[0].as_slice().unwrap().to_vec();
     assert_eq!(values[0], values[2]);
     assert_ne!(values[0], values[1]);
+}
+
+/// The velocity is the sample's label.
+struct Labelled;
+
+impl Denoiser for Labelled {
+    fn parameters(&self) -> Params<Init> {
+        Params::from_tree(Init::zeros([1]))
+    }
+
+    fn velocity<'t>(&self, _: &Params<Tensor<'t>>, input: &DenoiserInput<Tensor<'t>>) -> Tensor<'t> {
+        input.condition.labels_of(input.x).convert(DType::F32).expand_dims(1)
+    }
+}
+
+#[test]
+fn guidance_leads_away_from_no_condition() {
+    let config = SampleConfig { guidance: 3.0, ..Default::default() };
+    let params = Params::from_tree(HostArray::zeros(TensorType::f32([1])));
+    let z = HostArray::from_slice([2, 1], &[10.0f32, 20.0]).unwrap();
+    let (labels, null) =
+        (HostArray::from_slice([2], &[1i32, 2]).unwrap(), HostArray::from_slice([1], &[5i32]).unwrap());
+    let outputs = crate::support::run(&(params, vec![z, labels, null]), |_, (params, inputs)| {
+        let [condition, null] = [inputs[1], inputs[2]].map(Condition::of_labels);
+        let noise = Noise::Given(inputs[0].expand_dims(0));
+        vec![sample(&Labelled, &config, &params, inputs[0], &Guided { condition, null }, noise).last]
+    });
+    // x = z - (v_null + g (v - v_null)) from t = 1 to 0.
+    assert_eq!(outputs[0].as_slice().unwrap(), [10.0 - (5.0 - 12.0), 20.0 - (5.0 - 9.0)]);
 }

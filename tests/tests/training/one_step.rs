@@ -94,7 +94,14 @@ fn sampler(trainer: &Trainer) -> Sampler {
     let traced = jit("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
         let condition = Condition::of_labels(inputs[0]);
         let random = (Key::from_tensor(inputs[2]), inputs[1]);
-        draw_samples(trainer.denoiser(), &SampleConfig::default(), &params, &[1, 1, 2].into(), &condition, random)
+        draw_samples(
+            trainer.denoiser(),
+            &SampleConfig::default(),
+            &params,
+            &[1, 1, 2].into(),
+            &condition.into(),
+            random,
+        )
     });
     traced.unwrap().compile(client(), &CompileOptions::default()).unwrap()
 }

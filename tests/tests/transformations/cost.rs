@@ -126,7 +126,7 @@ fn a_dits_samples_cost_a_network_call_each() {
         let traced = jit::<_, _, TensorType>("sample", inputs, trainer.parameter_spec(), |_, inputs, params| {
             let condition = Condition::of_labels(inputs[0]);
             let random = (Key::from_tensor(inputs[2]), inputs[1]);
-            draw_samples(trainer.denoiser(), &config, &params, &SAMPLE.into(), &condition, random)
+            draw_samples(trainer.denoiser(), &config, &params, &SAMPLE.into(), &condition.into(), random)
         });
         total(traced.unwrap().program()).product_flops
     };

@@ -60,8 +60,44 @@ pub struct SampleConfig {
     pub extrapolation: f64,
     /// Heun's second-order steps of two calls each; both count in `nfe`.
     pub second_order: bool,
+    /// Scale of classifier-free guidance (Ho and Salimans 2022): `v_null + g (v - v_null)`; 1: none, which saves half of
+    /// each call.
+    #[serde(alias = "cfg_scale")]
+    pub guidance: f64,
+    /// Shift s of the times towards noise, `s t / (1 + (s - 1) t)` (Esser et al. 2024, equation 23); 1: none.
+    pub shift: f64,
+    /// Shift by `e^mu` as well, with mu by the number of the picture's tokens.
+    pub dynamic_shift: Option<DynamicShift>,
+    /// The time of the last call, to which the times are stretched; 0: none. Public name: `shift_terminal`.
+    #[serde(alias = "shift_terminal")]
+    pub terminal: f64,
     /// Samples per class in the pictures made while training.
     pub per_class: usize,
+}
+
+/// `[sample.dynamic_shift]`: mu is linear in the number of the picture's tokens. The published values of Flux and
+/// Qwen-Image are the default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DynamicShift {
+    /// Two numbers of tokens. Public names: `base_image_seq_len`, `max_image_seq_len`.
+    pub tokens: [usize; 2],
+    /// The mu of each. Public names: `base_shift`, `max_shift`.
+    pub mu: [f64; 2],
+}
+
+impl Default for DynamicShift {
+    fn default() -> Self {
+        DynamicShift { tokens: [256, 8192], mu: [0.5, 0.9] }
+    }
+}
+
+impl DynamicShift {
+    /// mu of a picture of so many tokens.
+    pub fn mu(&self, tokens: usize) -> f64 {
+        let [[from, to], [low, high]] = [self.tokens.map(|tokens| tokens as f64), self.mu];
+        low + (high - low) * (tokens as f64 - from) / (to - from)
+    }
 }
 
 impl Default for SampleConfig {
@@ -74,6 +110,10 @@ impl Default for SampleConfig {
             time_transform: [1.0, 1.0, 1.0],
             extrapolation: 0.0,
             second_order: false,
+            guidance: 1.0,
+            shift: 1.0,
+            dynamic_shift: None,
+            terminal: 0.0,
             per_class: 10,
         }
     }
@@ -88,6 +128,13 @@ impl SampleConfig {
             3..=8 => SampleConfig { gaps: [0.001, 0.5], ..config(SampleStyle::Any) },
             _ => SampleConfig { gaps: [0.001, 0.0], time_transform: [1.17, 0.8, 1.1], ..config(SampleStyle::Mul) },
         }
+    }
+
+    /// The same for pictures of so many tokens, with the shift that depends on them among the fixed one.
+    #[must_use]
+    pub fn for_tokens(&self, tokens: usize) -> Self {
+        let dynamic = self.dynamic_shift.as_ref().map_or(0.0, |shift| shift.mu(tokens));
+        SampleConfig { shift: self.shift * dynamic.exp(), dynamic_shift: None, ..self.clone() }
     }
 
     /// Checks every value.
@@ -108,6 +155,13 @@ impl SampleConfig {
         let positive = self.time_transform.iter().all(|v| *v > 0.0 && v.is_finite());
         require(positive, "sample.time_transform", self.time_transform, "[a, b, c], all above 0")?;
         require(self.extrapolation.is_finite(), "sample.extrapolation", self.extrapolation, "a finite number")?;
+        require(self.guidance.is_finite(), "sample.guidance", self.guidance, "a finite number")?;
+        require(self.shift > 0.0 && self.shift.is_finite(), "sample.shift", self.shift, "above 0")?;
+        require((0.0..1.0).contains(&self.terminal), "sample.terminal", self.terminal, "0 or more, below 1")?;
+        if let Some(DynamicShift { tokens, mu }) = &self.dynamic_shift {
+            require(tokens[0] != tokens[1], "sample.dynamic_shift.tokens", tokens, "two different numbers")?;
+            require(mu.iter().all(|mu| mu.is_finite()), "sample.dynamic_shift.mu", mu, "two finite numbers")?;
+        }
         if self.second_order { self.validate_second_order() } else { Ok(()) }
     }
 

@@ -8,7 +8,7 @@ mod times;
 
 pub use beta::{BetaTable, beta_quantile};
 pub(crate) use config::require_time_distribution;
-pub use config::{SampleConfig, SampleStyle};
+pub use config::{DynamicShift, SampleConfig, SampleStyle};
 pub use path::{clean_estimate, interpolate, noise_estimate, per_sample};
-pub use sampler::{Noise, Samples, draw_samples, sample};
+pub use sampler::{Guided, Noise, Samples, draw_samples, sample};
 pub use times::{SampleStep, sample_steps};

@@ -1,8 +1,8 @@
 //! The sampler of any-step models: a loop of network calls whose times are data, so that its program does not grow with
 //! their number (UCGM, arXiv 2505.07447).
 
-use twinflow_array::{DType, HostArray, Shape, TensorType, Tree};
-use twinflow_compiler::{Key, Tensor, Trace, scan};
+use twinflow_array::{DType, HostArray, Shape, TensorType, Tree, leaves, unflatten};
+use twinflow_compiler::{Key, Tensor, Trace, concatenate, scan};
 use twinflow_nn::{Condition, Denoiser, DenoiserInput, Params};
 
 use crate::{
@@ -12,6 +12,23 @@ use crate::{
 
 const SAMPLE_START: Draw = Draw::named("sample_start");
 const SAMPLE_NOISE: Draw = Draw::named("sample_noise");
+
+/// What samples show, and what they are led away from where `guidance` is not 1.
+#[derive(Clone, Debug, Tree)]
+pub struct Guided<L> {
+    /// Of each sample, `[b, ..]`.
+    #[tree(name = "")]
+    pub condition: Condition<L>,
+    /// "No condition", or what samples are not to show: `[1, ..]`, with the same fields where there is guidance.
+    pub null: Condition<L>,
+}
+
+impl<L> From<Condition<L>> for Guided<L> {
+    /// Without guidance.
+    fn from(condition: Condition<L>) -> Self {
+        Guided { condition, null: Condition::default() }
+    }
+}
 
 /// Where fresh noise comes from when `stochastic_ratio` is above 0.
 #[derive(Clone, Copy)]
@@ -64,7 +81,7 @@ pub fn draw_samples<'t>(
     config: &SampleConfig,
     params: &Params<Tensor<'t>>,
     sample_shape: &Shape,
-    condition: &Condition<Tensor<'t>>,
+    condition: &Guided<Tensor<'t>>,
     (key, rows): (Key<'t>, Tensor<'t>),
 ) -> Tensor<'t> {
     let z = SAMPLE_START.normal(key, rows, sample_shape);
@@ -80,7 +97,7 @@ pub fn sample<'t>(
     config: &SampleConfig,
     params: &Params<Tensor<'t>>,
     z: Tensor<'t>,
-    condition: &Condition<Tensor<'t>>,
+    condition: &Guided<Tensor<'t>>,
     noise: Noise<'t>,
 ) -> Samples<Tensor<'t>> {
     let steps = steps(z.trace(), config);
@@ -116,7 +133,7 @@ struct Sampler<'a, 't> {
     denoiser: &'a dyn Denoiser,
     config: &'a SampleConfig,
     params: &'a Params<Tensor<'t>>,
-    condition: &'a Condition<Tensor<'t>>,
+    condition: &'a Guided<Tensor<'t>>,
     noise: Noise<'t>,
 }
 
@@ -144,8 +161,22 @@ impl<'t> Sampler<'_, 't> {
     }
 
     fn velocity(&self, x: Tensor<'t>, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
-        let (t, r) = (for_each(t, x), for_each(r, x));
-        self.denoiser.velocity(self.params, &DenoiserInput { x, t, r, condition: self.condition.clone() })
+        let Guided { condition, null } = self.condition;
+        let velocity = |x: Tensor<'t>, condition: Condition<Tensor<'t>>| {
+            let (t, r) = (for_each(t, x), for_each(r, x));
+            self.denoiser.velocity(self.params, &DenoiserInput { x, t, r, condition })
+        };
+        if self.config.guidance == 1.0 {
+            return velocity(x, condition.clone());
+        }
+        // Both in one call of twice the samples: v = v_null + g (v_condition - v_null).
+        let both = leaves(condition)
+            .into_iter()
+            .zip(leaves(null))
+            .map(|(of_samples, null)| concatenate(&[*of_samples, null.broadcast_to(of_samples.shape())], 0));
+        let both = velocity(concatenate(&[x, x], 0), unflatten(condition, both.collect::<Vec<_>>()));
+        let [conditional, unconditional] = both.split(0, &[x.dim(0); 2])[..] else { unreachable!("two parts") };
+        unconditional + self.config.guidance * (conditional - unconditional)
     }
 
     /// The noise estimate with the stochastic ratio's share of it replaced by fresh noise.

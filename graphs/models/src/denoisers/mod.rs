@@ -121,6 +121,17 @@ impl ModelConfig {
         }
     }
 
+    /// Tokens that it makes of a sample of these sizes; elements of a channel for networks without patches.
+    pub fn image_tokens(&self, [height, width, _]: [usize; 3]) -> usize {
+        let patch = match self {
+            ModelConfig::Dit(config) => config.patch,
+            ModelConfig::Sd3(config) => config.patch,
+            ModelConfig::QwenImage(_) | ModelConfig::ZImage(_) => 2,
+            ModelConfig::Mlp(_) | ModelConfig::QwenImage21(_) | ModelConfig::Sana(_) | ModelConfig::Unet(_) => 1,
+        };
+        (height / patch.max(1)) * (width / patch.max(1))
+    }
+
     /// Builds the network for samples of `data`, whose prompts come as embeddings.
     ///
     /// # Errors

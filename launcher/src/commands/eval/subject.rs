@@ -14,12 +14,15 @@ use twinflow_runtime::{
     console::OrReport,
     devices::Devices,
     model::Model,
-    sampler::{SampleSet, Sampler},
+    sampler::{
+        SampleSet, Sampler,
+        Subject::{self as Shown, Label},
+    },
 };
 
 use crate::{
     cli::EvalArgs,
-    commands::{config_of, open_checkpoint, print_line, sample::weights},
+    commands::{config_of, model_of, open_checkpoint, print_line, sample::weights},
     config::ResolvedConfig,
 };
 
@@ -43,7 +46,7 @@ impl Subject {
         let config = config_of(&checkpoint, &args.set)?;
         let devices = Devices::open_one(&config.device)?;
         let config = ResolvedConfig::of_checkpoint(config, devices.products());
-        let model = config.model()?;
+        let model = model_of(&checkpoint, &config)?;
         let params = weights(&checkpoint, &model, args.weights)?;
         let params = to_device(&params, &devices.all()[0]).or_report()?;
         Ok(Subject { checkpoint, config, devices, model, params })
@@ -67,7 +70,7 @@ impl Subject {
     pub fn draw(&self, nfe: usize, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
         let config = SampleConfig::for_nfe(nfe);
         let sampler = Sampler::new(&self.model, &config, &self.devices)?;
-        let labels: Vec<i32> = (0..self.config.data.classes as i32).collect();
+        let labels: Vec<Shown> = (0..self.config.data.classes as i32).map(Label).collect();
         Ok((sampler.draw(&by_ref(&self.params), &labels, args.count as usize, args.seed)?, config))
     }
 }

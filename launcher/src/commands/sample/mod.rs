@@ -1,14 +1,21 @@
 //! `sample`: pictures from a checkpoint.
 
+mod prompts;
+
 use miette::{Result, miette};
 use twinflow_array::{HostArray, by_ref};
 use twinflow_checkpoints::Checkpoint;
 use twinflow_compiler::to_device;
 use twinflow_methods::flow::SampleConfig;
 use twinflow_nn::Params;
-use twinflow_runtime::{console::OrReport, devices::Devices, model::Model, sampler::Sampler};
+use twinflow_runtime::{
+    console::OrReport,
+    devices::Devices,
+    model::Model,
+    sampler::{Sampler, Subject},
+};
 
-use super::{config_of, open_checkpoint, print_line};
+use super::{config_of, model_of, open_checkpoint, print_line};
 use crate::{
     cli::{SampleArgs, Weights},
     config::ResolvedConfig,
@@ -29,32 +36,82 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let mut config = config_of(&checkpoint, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
     config.sample.validate().or_report()?;
-    let labels = labels(&args.labels, config.data.classes, format)?;
     let devices = Devices::open_one(&config.device)?;
     let config = ResolvedConfig::of_checkpoint(config, devices.products());
-    let model = config.model()?;
+    let model = model_of(&checkpoint, &config)?;
+    let asked = Asked::of(args, &model, config.data.classes, format)?;
+    let negative = prompts::negative(args, &model, &config.sample)?;
     let params = weights(&checkpoint, &model, args.weights)?;
     let params = to_device(&params, &devices.all()[0]).or_report()?;
     let sampler = Sampler::new(&model, &config.sample, &devices)?;
-    let samples = sampler.draw(&by_ref(&params), &labels, args.count as usize, args.seed)?;
+    let sampler = negative.iter().fold(sampler, Sampler::with_negative);
+    let count = args.count.map_or(asked.usual_count(), |count| count as usize);
+    let samples = sampler.draw(&by_ref(&params), asked.subjects(), count, args.seed)?;
     make_parent(&args.out)?;
     let step = checkpoint.metadata().step;
-    match format {
-        SampleFormat::Png => {
+    match (format, &asked) {
+        (SampleFormat::Png, Asked::Prompts { texts, .. }) => prompts::write(&samples, texts, &args.out)?,
+        (SampleFormat::Png, Asked::Labels(_)) => {
             picture(&samples, &format!("step {step}, NFE {}", config.sample.nfe))?.write(&args.out)?;
         }
-        SampleFormat::Hdf5 => {
-            let SampleConfig { nfe, style, .. } = config.sample;
-            let (weights, seed) = (args.weights.prefix(), args.seed);
-            let from = checkpoint.path().display();
-            let made_by = format!("{from}: step {step}, weights {weights}, NFE {nfe}, style {style}, seed {seed}");
-            write_hdf5(&samples, &args.out, &made_by, config.data.classes)?;
+        (SampleFormat::Hdf5, _) => {
+            let SampleConfig { nfe, style, guidance, .. } = config.sample;
+            let (weights, seed, from) = (args.weights.prefix(), args.seed, checkpoint.path().display());
+            let settings = format!("weights {weights}, NFE {nfe}, style {style}, guidance {guidance}, seed {seed}");
+            write_hdf5(&samples, &args.out, &format!("{from}: step {step}, {settings}"), asked.classes(&config))?;
         }
     }
-    let note = classes_note(config.data.classes).filter(|_| args.labels.is_empty() && format == SampleFormat::Png);
-    let note = note.map_or(String::new(), |note| format!(" ({note}; --labels names others)"));
-    let (out, count) = (args.out.display(), samples.labels.len());
-    print_line(format_args!("{out}: {count} samples, {} per label{note}", args.count))
+    print_line(asked.summary(args, samples.labels.len(), count, config.data.classes, format))
+}
+
+/// What is to be drawn.
+enum Asked {
+    Labels(Vec<Subject>),
+    Prompts { texts: Vec<String>, subjects: Vec<Subject> },
+}
+
+impl Asked {
+    fn of(args: &SampleArgs, model: &Model, classes: usize, format: SampleFormat) -> Result<Self> {
+        if let Some((texts, subjects)) = prompts::asked(args, model)? {
+            return Ok(Asked::Prompts { texts, subjects });
+        }
+        Ok(Asked::Labels(labels(&args.labels, classes, format)?.into_iter().map(Subject::Label).collect()))
+    }
+
+    fn subjects(&self) -> &[Subject] {
+        match self {
+            Asked::Labels(subjects) | Asked::Prompts { subjects, .. } => subjects,
+        }
+    }
+
+    /// Classes of the file of samples: a prompt is one.
+    fn classes(&self, config: &ResolvedConfig) -> usize {
+        match self {
+            Asked::Labels(_) => config.data.classes,
+            Asked::Prompts { texts, .. } => texts.len(),
+        }
+    }
+
+    /// Samples of each, where no number is asked for.
+    fn usual_count(&self) -> usize {
+        if let Asked::Labels(_) = self { 8 } else { 1 }
+    }
+
+    fn summary(&self, args: &SampleArgs, drawn: usize, each: usize, classes: usize, format: SampleFormat) -> String {
+        let out = args.out.display();
+        match (self, format) {
+            (Asked::Labels(_), _) => {
+                let note = classes_note(classes).filter(|_| args.labels.is_empty() && format == SampleFormat::Png);
+                let note = note.map_or(String::new(), |note| format!(" ({note}; --labels names others)"));
+                format!("{out}: {drawn} samples, {each} per label{note}")
+            }
+            (Asked::Prompts { .. }, SampleFormat::Hdf5) => format!("{out}: {drawn} samples, {each} per prompt"),
+            (Asked::Prompts { .. }, SampleFormat::Png) => {
+                let folder = prompts::folder_of_pictures(&args.out);
+                format!("{out}: {drawn} pictures, {each} per prompt, and each of them in {}/", folder.display())
+            }
+        }
+    }
 }
 
 /// All parameters of a checkpoint's model: those that were trained, of the kind asked for, and those that were not.
@@ -67,7 +124,8 @@ pub fn weights(checkpoint: &Checkpoint, model: &Model, kind: Weights) -> Result<
 
 fn with_arguments(config: &SampleConfig, args: &SampleArgs) -> SampleConfig {
     let nfe = args.nfe.map_or(config.nfe, |nfe| nfe as usize);
-    SampleConfig { nfe, style: args.style.unwrap_or(config.style), ..config.clone() }
+    let guidance = args.guidance.unwrap_or(config.guidance);
+    SampleConfig { nfe, style: args.style.unwrap_or(config.style), guidance, ..config.clone() }
 }
 
 /// The labels asked for; if none are, all that the file has place for.
