@@ -1,6 +1,7 @@
 //! The command line.
 
 mod import;
+mod info;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use twinflow_methods::flow::SampleStyle;
 
 pub use import::{DebianDataset, ImportArgs, ImportKind, Resample};
+pub use info::InfoArgs;
 
 use crate::config::{Config, SettingError, named, names};
 
@@ -236,10 +238,10 @@ pub enum DataCommand {
         twinflow-xla data tokenizer datasets/photos.h5 --file gemma/tokenizer.json --tokens 300")]
     Tokenizer(TokenizerArgs),
     /// Show what a dataset holds and whether its checksums agree
-    Info {
-        /// An HDF5 dataset
-        file: PathBuf,
-    },
+    #[command(after_help = "Examples:\n  \
+        twinflow-xla data info datasets/photos.h5\n  \
+        twinflow-xla data info datasets/photos.h5 --picture page.png --count 30")]
+    Info(InfoArgs),
 }
 
 #[derive(Debug, Args)]

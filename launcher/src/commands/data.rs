@@ -1,15 +1,13 @@
-//! `data import` and `data info`.
+//! `data`: its commands, and `data import`.
 
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Result, miette};
-use twinflow_data::{
-    Dataset, DatasetMetadata, FASHION_MNIST_CLASSES, Filter, PictureOptions, Verify, import_idx, import_pictures,
-};
+use twinflow_data::{DatasetMetadata, FASHION_MNIST_CLASSES, Filter, PictureOptions, import_idx, import_pictures};
 use twinflow_runtime::console::{OrReport, say};
 
-use super::{eval::test_file, print_line, tokenizer};
+use super::{eval::test_file, info::info, print_line, tokenizer};
 use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind, Resample};
 
 /// Where Debian's dataset packages put their files.
@@ -38,12 +36,7 @@ pub fn data(command: &DataCommand) -> Result<()> {
     match command {
         DataCommand::Import(args) => import(args),
         DataCommand::Tokenizer(args) => tokenizer::tokenizer(args),
-        DataCommand::Info { file } => {
-            // All images are read on opening, so what is printed is also intact.
-            let info = Dataset::open(file, Verify::Yes).or_report()?.info();
-            let checked = if info.has_checksums { "checksums agree" } else { "all samples can be read" };
-            print_line(format_args!("{info}\n{checked}"))
-        }
+        DataCommand::Info(args) => info(args),
     }
 }
 

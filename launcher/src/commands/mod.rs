@@ -6,6 +6,7 @@ mod data;
 mod doctor;
 mod eval;
 mod graph;
+mod info;
 mod report;
 mod sample;
 mod tokenizer;

@@ -1,5 +1,6 @@
-//! Pictures: grids of samples, points in the plane, charts over steps.
+//! Pictures: grids of samples, pages with texts, points in the plane, charts over steps.
 
+mod captioned;
 mod chart;
 mod grid;
 mod points;
@@ -11,6 +12,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 use miette::Diagnostic;
 use plotters::{coord::Shift, prelude::*};
 
+pub use captioned::captioned;
 pub use chart::{Axis, Chart, Curve};
 pub use grid::{grid, to_bytes};
 pub use points::points;
@@ -57,9 +59,17 @@ impl Picture {
         [width, height]: [u32; 2],
         draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>) -> Result<(), Box<dyn Error>>,
     ) -> Result<Self, PictureError> {
+        Self::plotted_over(RgbImage::new(width, height), draw)
+    }
+
+    /// What `draw` puts over pixels.
+    fn plotted_over(
+        mut pixels: RgbImage,
+        draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, Shift>) -> Result<(), Box<dyn Error>>,
+    ) -> Result<Self, PictureError> {
         register_font();
-        let mut pixels = RgbImage::new(width, height);
-        let canvas = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        let size = pixels.dimensions();
+        let canvas = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
         draw(&canvas).map_err(PictureError::draw)?;
         drop(canvas);
         Self::new(pixels)
