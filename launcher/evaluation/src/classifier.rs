@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use miette::Result;
 use ndarray::Array2;
+use serde_json::{Value, json};
 use twinflow_array::{HostArray, TensorType, by_ref};
 use twinflow_compiler::{
     Jit, Tensor, TraceError, Traced, jit,
@@ -48,28 +49,59 @@ pub struct Examined {
     pub accuracy: f64,
 }
 
+/// What a classifier learns from.
+pub(crate) trait Lessons {
+    /// Height, width and channels of the images.
+    fn shape(&self) -> [usize; 3];
+
+    fn classes(&self) -> usize;
+
+    /// Number of images, which is how long an epoch is.
+    fn count(&self) -> usize;
+
+    /// What tells these lessons from others.
+    fn identity(&self) -> Value;
+
+    /// `size` images with their labels, which follow from the step alone.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn batch(&self, step: u64, size: usize) -> Result<ClassifierBatch<HostArray>>;
+}
+
 impl TrainedClassifier {
-    /// The classifier of a dataset: the one in `file` if it was trained on these data with these settings, else a new one,
-    /// which is written there. A file that cannot be read or written costs time, not the evaluation.
+    /// The classifier of a dataset's classes, by [`TrainedClassifier::learn`].
     ///
     /// # Errors
     /// Images that the classifier cannot take; what compiling, running or reading the data met.
     pub fn of(data: &Arc<Dataset>, file: &Path, devices: &Devices) -> Result<Self> {
-        let (config, training) = (ClassifierConfig::default(), ClassifierTraining::default());
-        let classifier = Classifier::new(&config, data.sample_shape(), data.classes()).or_report()?;
-        let trainer = ClassifierTrainer::new(classifier.clone(), training.clone(), data.len()).or_report()?;
+        let settings = (&ClassifierConfig::default(), &ClassifierTraining::default());
+        Self::learn(&Labelled(data.clone()), settings, file, devices)
+    }
+
+    /// The classifier of these lessons: the one in `file` if it learnt from them with these settings, else a new one,
+    /// which is written there. A file that cannot be read or written costs time, not the evaluation.
+    pub(crate) fn learn(
+        lessons: &impl Lessons,
+        (config, training): (&ClassifierConfig, &ClassifierTraining),
+        file: &Path,
+        devices: &Devices,
+    ) -> Result<Self> {
+        let classes = lessons.classes();
+        let classifier = Classifier::new(config, lessons.shape(), classes).or_report()?;
+        let trainer = ClassifierTrainer::new(classifier.clone(), training.clone(), lessons.count()).or_report()?;
         let device = devices.all()[0].clone();
-        let file = ClassifierFile::new(file, &data.info(), (&config, &training), SEED);
+        let file = ClassifierFile::new(file, &lessons.identity(), (config, training), SEED);
         let (params, trained) = match file.read(&classifier.parameters().spec()) {
             Some(params) => (to_device(&params, &device).or_report()?, None),
             None => {
-                let params = train(&trainer, data, devices, &device)?;
+                let params = train(&trainer, lessons, devices, &device)?;
                 file.write(&to_host(&params).or_report()?, trainer.steps());
                 (params, Some(trainer.steps()))
             }
         };
         let program = devices.compile(program(&classifier).or_report()?, 1).or_report()?;
-        let (images, classes) = (classifier.images_spec(CHUNK), data.classes());
+        let images = classifier.images_spec(CHUNK);
         Ok(TrainedClassifier { program, params, device, images, classes, trained })
     }
 
@@ -103,6 +135,36 @@ impl TrainedClassifier {
     }
 }
 
+/// A dataset's images and their classes.
+struct Labelled(Arc<Dataset>);
+
+impl Lessons for Labelled {
+    fn shape(&self) -> [usize; 3] {
+        self.0.sample_shape()
+    }
+
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn identity(&self) -> Value {
+        let checksums = self.0.info().checksums;
+        json!([checksums.images, checksums.labels])
+    }
+
+    fn batch(&self, step: u64, size: usize) -> Result<ClassifierBatch<HostArray>> {
+        let plan = BatchPlan::new(&[size], 1, 1, 1).or_report()?;
+        let loader = Loader::new(self.0.clone(), plan, SEED, 0).or_report()?;
+        let batch = loader.batch_at(step).or_report()?.swap_remove(0).swap_remove(0);
+        let (images, labels) = (to_unit_range(&batch.fields[IMAGES]), batch.fields[LABELS].clone());
+        Ok(ClassifierBatch { images, labels })
+    }
+}
+
 /// The classifier's view of a chunk of images.
 fn program(classifier: &Classifier) -> Result<Traced<Nothing, Inputs, ClassifierOutput<TensorType>>, TraceError> {
     let kept = (classifier.parameters().spec(), classifier.images_spec(CHUNK));
@@ -120,7 +182,7 @@ fn largest(scores: &[f32]) -> usize {
 /// Trains a classifier from its first weights.
 fn train(
     trainer: &ClassifierTrainer,
-    data: &Arc<Dataset>,
+    lessons: &impl Lessons,
     devices: &Devices,
     device: &Device,
 ) -> Result<Params<Buffer>> {
@@ -132,14 +194,9 @@ fn train(
         |_, state: ClassifierState<Tensor<'_>>, batch: ClassifierBatch<Tensor<'_>>| trainer.step(state, &batch),
     );
     let program = devices.compile(traced.or_report()?, 1).or_report()?;
-    let plan = BatchPlan::new(&[trainer.batch_size()], 1, 1, 1).or_report()?;
-    let loader = Loader::new(data.clone(), plan, SEED, 0).or_report()?;
     let mut state = to_device(&trainer.init(SEED), device).or_report()?;
     for step in 0..trainer.steps() {
-        let batch = loader.batch_at(step).or_report()?.swap_remove(0).swap_remove(0);
-        let (images, labels) = (to_unit_range(&batch.fields[IMAGES]), batch.fields[LABELS].clone());
-        let batch = ClassifierBatch { images, labels };
-        let batch = to_device(&batch, device).or_report()?;
+        let batch = to_device(&lessons.batch(step, trainer.batch_size())?, device).or_report()?;
         state = program.call(state, by_ref(&batch)).or_report()?.0;
     }
     Ok(state.params)

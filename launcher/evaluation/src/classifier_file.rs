@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use twinflow_array::{HostArray, ParamPath, TensorType};
 use twinflow_checkpoints::{Checkpoint, CheckpointError, Metadata, named_arrays, save_as};
-use twinflow_data::DatasetInfo;
 use twinflow_models::classifier::ClassifierConfig;
 use twinflow_nn::Params;
 use twinflow_training::classifier::ClassifierTraining;
@@ -20,9 +19,8 @@ pub struct ClassifierFile {
 }
 
 impl ClassifierFile {
-    /// The file of the classifier of a dataset.
-    pub fn new(path: &Path, data: &DatasetInfo, settings: (&ClassifierConfig, &ClassifierTraining), seed: u64) -> Self {
-        let checksums = [data.checksums.images, data.checksums.labels];
+    /// The file of a classifier that learnt from data which `checksums` tell from others.
+    pub fn new(path: &Path, checksums: &Value, settings: (&ClassifierConfig, &ClassifierTraining), seed: u64) -> Self {
         let key = json!({ "classifier": settings.0, "training": settings.1, "version": VERSION, "seed": seed, "data_checksums": checksums });
         ClassifierFile { path: path.to_owned(), key: key.to_string() }
     }

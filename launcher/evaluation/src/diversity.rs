@@ -21,7 +21,7 @@ pub fn diversity(
 }
 
 /// Mean Euclidean distance over all pairs of different rows; `None` without a pair.
-fn mean_distance(features: &Array2<f64>) -> Option<f64> {
+pub(crate) fn mean_distance(features: &Array2<f64>) -> Option<f64> {
     let n = features.nrows();
     if n < 2 {
         return None;

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "a part of the program: the names say most")]
 
+pub mod captions;
 mod classifier;
 mod classifier_file;
 mod diversity;
