@@ -17,7 +17,7 @@ use twinflow_training::Trainer;
 use super::{Ending, Hook, StepInfo, is_due};
 use crate::{
     config::ResolvedConfig,
-    pictures::{Picture, grid, sample_file::picture, shown_classes, spread, to_bytes},
+    pictures::{Picture, captioned, sample_file::picture, shown_classes, spread, to_bytes},
 };
 
 /// Prompts in a picture, where the model reads prompts.
@@ -96,9 +96,9 @@ impl<'a> DrawSamples<'a> {
                 let labels: Vec<Subject> = labels.iter().copied().map(Subject::Label).collect();
                 picture(&sampler.draw(&weights, &labels, self.config.per_class, 0)?, &title)?
             }
-            Shown::Prompts(_texts, subjects) => {
+            Shown::Prompts(texts, subjects) => {
                 let samples = sampler.draw(&weights, subjects, 1, 0)?;
-                grid(&to_bytes(&samples.values), samples.shape, PROMPTS_PER_ROW)?
+                captioned(&to_bytes(&samples.values), samples.shape, texts, PROMPTS_PER_ROW)?
             }
         };
         picture.write(&self.folder.join(name))?;

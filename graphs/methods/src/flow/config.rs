@@ -62,7 +62,7 @@ pub struct SampleConfig {
     pub second_order: bool,
     /// Scale of classifier-free guidance (Ho and Salimans 2022): `v_null + g (v - v_null)`; 1: none, which saves half of
     /// each call.
-    #[serde(alias = "cfg_scale")]
+    #[serde(alias = "guidance_scale")]
     pub guidance: f64,
     /// Shift s of the times towards noise, `s t / (1 + (s - 1) t)` (Esser et al. 2024, equation 23); 1: none.
     pub shift: f64,

@@ -75,7 +75,7 @@ impl DataSpec {
     /// # Errors
     /// [`ConfigError::Value`] if the data have none.
     pub fn text_for(&self, kind: &'static str) -> Result<TextSpec, ConfigError> {
-        let allowed = "it reads prompts, and the data have none";
+        let allowed = "it reads prompts, and the data have none; captions become tokens by `twinflow-xla data tokenizer DATASET.h5`";
         self.text.ok_or(ConfigError::Value { key: "model.kind", value: format!("{kind:?}"), allowed })
     }
 }

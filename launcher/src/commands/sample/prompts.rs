@@ -16,7 +16,7 @@ use twinflow_tokenizer::EncodedPrompt;
 
 use crate::{
     cli::SampleArgs,
-    pictures::{grid, to_bytes},
+    pictures::{captioned, grid, to_bytes},
 };
 
 /// Letters of a prompt in a file's name.
@@ -104,7 +104,8 @@ pub fn write(samples: &SampleSet, texts: &[String], page: &Path) -> Result<()> {
         let text = &texts[number / samples.per_subject];
         grid(picture, shape, 1)?.write(&folder.join(file_name(number, text)))?;
     }
-    grid(&pixels, shape, PER_ROW)?.write(page)?;
+    let captions: Vec<&String> = samples.labels.iter().map(|label| &texts[*label as usize]).collect();
+    captioned(&pixels, shape, &captions, PER_ROW)?.write(page)?;
     Ok(())
 }
 
