@@ -1,5 +1,6 @@
 //! The command line.
 
+mod eval;
 mod import;
 mod info;
 
@@ -13,6 +14,7 @@ use clap_complete::Shell;
 use serde::de::DeserializeOwned;
 use twinflow_methods::flow::SampleStyle;
 
+pub use eval::{Calls, EvalArgs};
 pub use import::{DebianDataset, ImportArgs, ImportKind, Resample};
 pub use info::InfoArgs;
 
@@ -51,8 +53,14 @@ pub enum Command {
     /// Frechet distances are taken in its features, to the real test images; diversity is the mean distance of two
     /// samples of a class, as a share of that of two test images. Samples have the method's usual settings for each
     /// number of calls.
+    ///
+    /// Samples of captions are judged by a classifier that tells all real pictures apart (once per dataset, some minutes):
+    /// retrieval is the share of samples to which the nearest real picture is one of the caption's own, in its features
+    /// or by pixels; Frechet distances are to the captions' own pictures; diversity is the mean distance of two samples
+    /// of a caption, as a share of that by the most calls.
     #[command(after_help = "Examples:\n  \
         twinflow-xla eval --checkpoint runs/quickstart\n  \
+        twinflow-xla eval --checkpoint runs/emoji --nfe 1,2,4,30@3\n  \
         twinflow-xla eval --checkpoint runs/quickstart --nfe 1,30 --count 1000 --out runs/quickstart/eval.json")]
     Eval(EvalArgs),
     /// Bring datasets into the HDF5 layout that training reads, and look into them
@@ -186,41 +194,6 @@ impl Weights {
             Weights::Teacher => "teacher",
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct EvalArgs {
-    /// A checkpoint file, or a folder of them (or a run folder): then the newest valid one
-    #[arg(long, value_name = "C")]
-    pub checkpoint: PathBuf,
-    /// Network calls per sample, separated by commas: up to 2 are placed as `few`, up to 8 as `any`, more as `mul`
-    #[arg(long, value_delimiter = ',', value_name = "N,..", default_value = "1,2,4,30")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    pub nfe: Vec<u32>,
-    /// Samples per class
-    #[arg(long, value_name = "M", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
-    pub count: u32,
-    /// Training images, which the classifier learns from [default: the checkpoint's config, data.path]
-    #[arg(long, value_name = "FILE.h5")]
-    pub data: Option<PathBuf>,
-    /// Test images, which samples are compared with [default: NAME-test.h5 beside the training images' NAME.h5]
-    #[arg(long, value_name = "FILE.h5")]
-    pub test_data: Option<PathBuf>,
-    /// Which of the checkpoint's weights to use
-    #[arg(long, value_enum, default_value_t = Weights::Ema)]
-    pub weights: Weights,
-    /// Where the trained classifier is kept [default: NAME.judge.h5 beside the training images]
-    #[arg(long, alias = "judge", value_name = "FILE.h5")]
-    pub classifier: Option<PathBuf>,
-    /// The results with all settings
-    #[arg(long, value_name = "FILE.json", default_value = "eval.json")]
-    pub out: PathBuf,
-    /// Seed of the samples' noise; equal seeds give equal results
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub seed: u64,
-    /// Changes to the checkpoint's settings, e.g. device.platform=cuda
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
-    pub set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -367,14 +340,5 @@ mod tests {
         assert_eq!(args.style, Some(SampleStyle::Mul));
         let error = parse("best").unwrap_err().to_string();
         assert!(error.contains("[possible values: few, any, mul]"), "{error}");
-    }
-
-    #[test]
-    fn the_classifier_s_file_keeps_its_older_name() {
-        for flag in ["--classifier", "--judge"] {
-            let cli = Cli::try_parse_from(["twinflow-xla", "eval", "--checkpoint", "c", flag, "c.h5"]).unwrap();
-            let Command::Eval(args) = cli.command else { panic!("eval expected") };
-            assert_eq!(args.classifier, Some("c.h5".into()));
-        }
     }
 }

@@ -118,10 +118,17 @@ impl fmt::Display for PointsReport {
     }
 }
 
+/// The number of calls, how they are placed and their guidance.
+pub(crate) fn calls(sample: &SampleConfig) -> String {
+    match sample.guidance {
+        1.0 => format!("{} ({})", sample.nfe, sample.style),
+        scale => format!("{} ({}) @ {scale}", sample.nfe, sample.style),
+    }
+}
+
 impl<S> Measured<S> {
-    /// Their number and how they are placed.
     fn calls(&self) -> String {
-        format!("{} ({})", self.nfe, self.sample.style)
+        calls(&self.sample)
     }
 }
 

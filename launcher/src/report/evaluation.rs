@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::html::{escape, table};
 
-/// The evaluation as HTML: its single values, then a row per result and one for the training images.
+/// The evaluation as HTML: a row per result and one for the training images, or for each set of captions, then its single
+/// values.
 pub fn section(json: &str) -> String {
     let parsed: Map<String, Value> = match serde_json::from_str(json) {
         Ok(parsed) => parsed,
@@ -18,9 +19,23 @@ pub fn section(json: &str) -> String {
         let name = ("nfe".to_owned(), "training images".to_owned());
         rows.push(std::iter::once(name).chain(cells(images)).collect());
     }
+    rows.extend(["training", "held_out"].iter().flat_map(|set| captions(set, parsed.get(*set))));
     let facts = parsed.iter().filter_map(|(name, value)| Some((heading(name), show(value)?)));
     let facts: Vec<Vec<String>> = facts.map(|(name, value)| vec![name, value]).collect();
     format!("{}{}", results(&rows), table(&[], &facts))
+}
+
+/// The results of a set of captions, and those of real pictures that were varied.
+fn captions(set: &str, found: Option<&Value>) -> Vec<Vec<(String, String)>> {
+    let Some(found) = found.and_then(Value::as_object) else { return Vec::new() };
+    let rows = found.get("results").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let mut rows: Vec<Vec<(String, String)>> = rows.map(cells).collect();
+    if let Some(varied) = found.get("varied").and_then(Value::as_object) {
+        let name = ("nfe".to_owned(), "real, varied".to_owned());
+        rows.push(std::iter::once(name).chain(cells(varied)).collect());
+    }
+    rows.iter_mut().for_each(|row| row.insert(0, ("captions".to_owned(), set.replace('_', " "))));
+    rows
 }
 
 /// A column for every name that a row has, in the order in which they appear.
@@ -40,12 +55,15 @@ fn results(rows: &[Vec<(String, String)>]) -> String {
     if lines.is_empty() { String::new() } else { table(&headings, &lines) }
 }
 
-/// The single values of an object; of how samples were made, the style alone.
+/// The single values of an object; of how samples were made, the style and, where there is one, the guidance.
 fn cells(object: &Map<String, Value>) -> Vec<(String, String)> {
-    let style = object.get("sample").and_then(|sample| show(sample.get("style")?));
+    let sample = |name| object.get("sample").and_then(|sample| sample.get(name));
+    let style = sample("style").and_then(show);
+    let guidance = sample("guidance").filter(|scale| scale.as_f64() != Some(1.0)).and_then(show);
     let values = object.iter().filter_map(|(name, value)| Some((name.clone(), show(value)?)));
     let (mut cells, others): (Vec<_>, Vec<_>) = values.partition(|(name, _)| name == "nfe");
     cells.extend(style.map(|style| ("style".to_owned(), style)));
+    cells.extend(guidance.map(|scale| ("guidance".to_owned(), scale)));
     cells.extend(others);
     cells
 }
@@ -85,5 +103,18 @@ mod tests {
         assert!(text.contains("td|30|/td|td|mul|/td|td|0.2500|/td|td|/td"), "{text}");
         assert!(text.contains("td|training images|/td|td|/td|td|0.5000"), "{text}");
         assert!(text.contains("td|seed|/td|td|3|/td"), "{text}");
+    }
+
+    #[test]
+    fn sets_of_captions_become_rows_that_name_them() {
+        let html = section(
+            r#"{"training": {"results": [{"nfe": 30, "retrieval": 0.5, "sample": {"style": "mul", "guidance": 3.5}}]},
+                "held_out": {"results": [], "varied": {"retrieval": 0.75}}}"#,
+        );
+        let words: Vec<&str> = html.split(['<', '>', '\n']).filter(|part| !part.is_empty()).collect();
+        let text = words.join("|");
+        assert!(text.contains("captions|/th|th|network calls|/th|th|style|/th|th|guidance|/th|th|retrieval"), "{text}");
+        assert!(text.contains("td|training|/td|td|30|/td|td|mul|/td|td|3.5000|/td|td|0.5000"), "{text}");
+        assert!(text.contains("td|held out|/td|td|real, varied|/td|td|/td|td|/td|td|0.7500"), "{text}");
     }
 }

@@ -14,7 +14,6 @@ use twinflow_training::classifier::{ClassifierBatch, ClassifierTraining};
 use super::{
     gallery::{Gallery, rows},
     nearest::Points,
-    scores::Drawn,
     variants::Variation,
 };
 use crate::classifier::{Lessons, TrainedClassifier};
@@ -68,11 +67,11 @@ impl Judge {
         Ok(self.classifier.examine(&pixels, &labels(&self.gallery, all))?.accuracy)
     }
 
-    /// Variants of the captions' own pictures in place of samples: what good samples would get.
-    pub fn varied(&self, own: &[Vec<usize>], per_caption: usize) -> Drawn {
+    /// Variants of the captions' own pictures in place of samples: what good samples would be.
+    pub fn varied(&self, own: &[Vec<usize>], per_caption: usize) -> Vec<f32> {
         let samples = own.iter().flat_map(|own| std::iter::repeat_n(own[0], per_caption)).enumerate();
         let of_sample = |(sample, picture)| variant(&self.gallery, picture, absorb(!FRESH, sample as u64));
-        Drawn { pixels: samples.flat_map(of_sample).collect(), own: own.to_vec(), per_caption }
+        samples.flat_map(of_sample).collect()
     }
 
     /// Features of `count` pictures.

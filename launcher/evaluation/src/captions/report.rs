@@ -6,6 +6,7 @@ use serde::Serialize;
 use twinflow_methods::flow::SampleConfig;
 
 use super::scores::CaptionScores;
+use crate::report::calls;
 
 /// How good the judge itself is.
 #[derive(Clone, Debug, Serialize)]
@@ -24,8 +25,6 @@ pub struct JudgeQuality {
 pub struct CaptionRow {
     /// Network calls per sample.
     pub nfe: usize,
-    /// Guidance scale; none where no guidance was asked for.
-    pub guidance: Option<f64>,
     /// How they were made.
     pub sample: SampleConfig,
     #[serde(flatten)]
@@ -105,9 +104,7 @@ impl CaptionSet {
         let title = format!("{} {name}", self.captions);
         writeln!(f, "{title:<28} {:>9} {:>9} {:>16} {:>9}", "retrieval", "by pixels", "Frechet distance", "diversity")?;
         for row in &self.results {
-            let guidance = row.guidance.map_or(String::new(), |scale| format!(", guidance {scale}"));
-            let calls = format!("{} ({}){guidance}", row.nfe, row.sample.style);
-            writeln!(f, "{calls:<28} {}", line(&row.scores, row.diversity))?;
+            writeln!(f, "{:<28} {}", calls(&row.sample), line(&row.scores, row.diversity))?;
         }
         writeln!(f, "{:<28} {}", "real, varied", line(&self.varied, None))
     }
@@ -127,22 +124,23 @@ mod tests {
         CaptionScores { retrieval: 0.5, pixel_retrieval: 0.25, frechet_distance: 12.0, spread }
     }
 
-    fn row(nfe: usize, guidance: Option<f64>, spread: Option<f64>) -> CaptionRow {
-        CaptionRow { nfe, guidance, sample: SampleConfig::for_nfe(nfe), scores: scores(spread), diversity: None }
+    fn row(nfe: usize, guidance: f64, spread: Option<f64>) -> CaptionRow {
+        let sample = SampleConfig { guidance, ..SampleConfig::for_nfe(nfe) };
+        CaptionRow { nfe, sample, scores: scores(spread), diversity: None }
     }
 
     #[test]
     fn diversity_is_relative_to_the_most_calls() {
-        let rows = vec![row(30, Some(3.0), Some(4.0)), row(1, None, Some(3.0))];
+        let rows = vec![row(30, 3.0, Some(4.0)), row(1, 1.0, Some(3.0))];
         let set = CaptionSet::new(7, rows, scores(Some(9.0)));
         assert_eq!(set.results.iter().map(|row| row.diversity).collect::<Vec<_>>(), [Some(1.0), Some(0.75)]);
-        let alone = CaptionSet::new(7, vec![row(1, None, Some(3.0))], scores(None));
+        let alone = CaptionSet::new(7, vec![row(1, 1.0, Some(3.0))], scores(None));
         assert_eq!(alone.results[0].diversity, None);
     }
 
     #[test]
     fn tables_have_a_line_for_each_number_of_calls() {
-        let set = CaptionSet::new(7, vec![row(1, None, None), row(30, Some(3.0), None)], scores(None));
+        let set = CaptionSet::new(7, vec![row(1, 1.0, None), row(30, 3.0, None)], scores(None));
         let judge = JudgeQuality { pictures: 9, looks: 8, accuracy: 0.93, file: "judge.h5".into() };
         let report = CaptionsReport {
             checkpoint: "c.h5".into(),
@@ -162,7 +160,7 @@ mod tests {
                 "c.h5: 2 samples of each caption, among 9 pictures",
                 "7 captions of training       retrieval by pixels Frechet distance diversity",
                 "1 (few)                          0.500     0.250            12.00         -",
-                "30 (mul), guidance 3             0.500     0.250            12.00         -",
+                "30 (mul) @ 3                     0.500     0.250            12.00         -",
                 "real, varied                     0.500     0.250            12.00         -",
                 "the judge recognises 0.930 of varied pictures",
             ]

@@ -1,5 +1,7 @@
 //! `eval`: how good a checkpoint's samples are.
 
+mod asked;
+mod captions;
 mod pictures;
 mod points;
 mod subject;
@@ -17,6 +19,7 @@ use crate::{cli::EvalArgs, config::DataKind};
 pub fn eval(args: &EvalArgs) -> Result<()> {
     let subject = Subject::load(args)?;
     match subject.config.data.kind {
+        _ if subject.model().prompt_tokens() > 0 => captions::evaluate(args, &subject),
         DataKind::Toy => points::evaluate(args, &subject),
         DataKind::Hdf5 | DataKind::Synthetic => pictures::evaluate(args, &subject),
     }

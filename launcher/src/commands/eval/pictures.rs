@@ -13,9 +13,9 @@ use twinflow_evaluation::{
 };
 use twinflow_runtime::{console::OrReport, devices::Devices};
 
-use super::subject::{Subject, finish};
+use super::subject::{Subject, finish, per_class, refuse_files};
 use crate::{
-    cli::EvalArgs,
+    cli::{Calls, EvalArgs},
     commands::print_line,
     config::{Config, DataKind},
     pictures::{sample_file::make_parent, to_bytes},
@@ -26,13 +26,15 @@ use crate::{
 /// # Errors
 /// Missing data, data of another shape, no usable plugin, a file that cannot be written.
 pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
+    let help = "leave it out; test images of the same classes are named by --test-data";
+    refuse_files(&[("--held-out", &args.held_out)], "classes", help)?;
     let files = Files::of(args, &subject.config)?;
     let (train, test) = (dataset(&files.train)?, test_dataset(&files.test)?);
     check_shapes(&subject.config, &train, &test)?;
     let measure = Measure::new(&train, &test, &files, &subject.devices)?;
     make_parent(&args.out)?;
-    let per_class = args.count as usize;
-    let results = args.nfe.iter().map(|nfe| measure.samples(*nfe as usize, args, subject));
+    let per_class = per_class(args);
+    let results = args.nfe.iter().map(|calls| measure.samples(*calls, args, subject));
     let report = Report {
         samples: subject.samples(args),
         classes: test.classes(),
@@ -53,17 +55,23 @@ struct Files {
 
 impl Files {
     fn of(args: &EvalArgs, config: &Config) -> Result<Self> {
-        let train = match &args.data {
-            Some(path) => path.clone(),
-            None if config.data.kind == DataKind::Hdf5 => config.data.path.clone(),
-            None => {
-                let help = "name the training images by --data and the test images by --test-data";
-                return Err(miette!(help = help, "the checkpoint was not trained on a dataset file"));
-            }
-        };
+        let help = "name the training images by --data and the test images by --test-data";
+        let train = training_file(args, config, help)?;
         let test = args.test_data.clone().unwrap_or_else(|| test_file(&train));
         let classifier = args.classifier.clone().unwrap_or_else(|| train.with_extension("judge.h5"));
         Ok(Files { train, test, classifier })
+    }
+}
+
+/// The training images that are named, or else those of the checkpoint.
+///
+/// # Errors
+/// There are none.
+pub fn training_file(args: &EvalArgs, config: &Config, help: &'static str) -> Result<PathBuf> {
+    match &args.data {
+        Some(path) => Ok(path.clone()),
+        None if config.data.kind == DataKind::Hdf5 => Ok(config.data.path.clone()),
+        None => Err(miette!(help = help, "the checkpoint was not trained on a dataset file")),
     }
 }
 
@@ -73,7 +81,11 @@ pub fn test_file(train: &Path) -> PathBuf {
     train.with_file_name(format!("{stem}-test.h5"))
 }
 
-fn dataset(path: &Path) -> Result<Arc<Dataset>> {
+/// A dataset in memory.
+///
+/// # Errors
+/// It is missing or damaged.
+pub fn dataset(path: &Path) -> Result<Arc<Dataset>> {
     let dataset = Dataset::open(path, Verify::Yes).or_report()?;
     Ok(Arc::new(dataset.cached(DEFAULT_CACHE_BYTES).or_report()?))
 }
@@ -146,14 +158,14 @@ impl Measure {
     }
 
     /// Draws and measures the samples of one number of calls, as the bytes that a picture would have.
-    fn samples(&self, nfe: usize, args: &EvalArgs, subject: &Subject) -> Result<Measured<Scores>> {
+    fn samples(&self, calls: Calls, args: &EvalArgs, subject: &Subject) -> Result<Measured<Scores>> {
         let began = Instant::now();
-        let (drawn, config) = subject.draw(nfe, args)?;
+        let (drawn, config) = subject.draw(calls, args)?;
         let images: Vec<f32> = to_bytes(&drawn.values).into_iter().map(byte_to_unit).collect();
         let scores = self.scores(&self.classifier.examine(&images, &drawn.labels)?)?;
         let (count, seconds) = (drawn.labels.len(), began.elapsed().as_secs_f64());
-        print_line(format_args!("NFE {nfe}: {count} samples drawn and classified in {seconds:.1} s"))?;
-        Ok(Measured { nfe, sample: config, scores })
+        print_line(format_args!("NFE {}: {count} samples drawn and classified in {seconds:.1} s", calls.nfe))?;
+        Ok(Measured { nfe: calls.nfe, sample: config, scores })
     }
 
     /// The first training images of each class.

@@ -1,11 +1,15 @@
 //! `eval` of models of points in the plane, which need no classifier.
 
-use miette::{Result, miette};
+use miette::Result;
 use twinflow_data::{Toy2d, ToyKind};
 use twinflow_evaluation::{Measured, PointScores, PointsReport, energy_distance_by_class};
 
-use super::subject::{Subject, finish};
-use crate::{cli::EvalArgs, commands::print_line, pictures::sample_file::make_parent};
+use super::subject::{Subject, finish, per_class, refuse_files};
+use crate::{
+    cli::{Calls, EvalArgs},
+    commands::print_line,
+    pictures::sample_file::make_parent,
+};
 
 /// Seeds of real points, beyond those that a config can name for training.
 const REAL: u64 = 1 << 32;
@@ -15,16 +19,23 @@ const REAL: u64 = 1 << 32;
 /// # Errors
 /// Arguments that have no effect here, no usable plugin, a file that cannot be written.
 pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
-    refuse_files(args)?;
+    let files = [
+        ("--data", &args.data),
+        ("--test-data", &args.test_data),
+        ("--held-out", &args.held_out),
+        ("--classifier", &args.classifier),
+    ];
+    let help = "leave it out; real points are made on the spot, and no classifier is needed";
+    refuse_files(&files, "points in the plane", help)?;
     make_parent(&args.out)?;
-    let (data, per_class) = (&subject.config.data, args.count as usize);
+    let (data, per_class) = (&subject.config.data, per_class(args));
     let real = real_points(data.toy, REAL, per_class);
     let distance = |x: (&[f32], &[i32])| energy_distance_by_class(x, (&real.0, &real.1), data.classes);
-    let measure = |nfe: &u32| -> Result<Measured<PointScores>> {
-        let (drawn, sample) = subject.draw(*nfe as usize, args)?;
-        print_line(format_args!("NFE {nfe}: {} points drawn", drawn.labels.len()))?;
+    let measure = |calls: &Calls| -> Result<Measured<PointScores>> {
+        let (drawn, sample) = subject.draw(*calls, args)?;
+        print_line(format_args!("NFE {}: {} points drawn", calls.nfe, drawn.labels.len()))?;
         let scores = PointScores { energy_distance: distance((&drawn.values, &drawn.labels)) };
-        Ok(Measured { nfe: *nfe as usize, sample, scores })
+        Ok(Measured { nfe: calls.nfe, sample, scores })
     };
     let other = real_points(data.toy, REAL + 1, per_class);
     let report = PointsReport {
@@ -34,17 +45,6 @@ pub fn evaluate(args: &EvalArgs, subject: &Subject) -> Result<()> {
         results: args.nfe.iter().map(measure).collect::<Result<_>>()?,
     };
     finish(args, &report)
-}
-
-fn refuse_files(args: &EvalArgs) -> Result<()> {
-    let files = [("--data", &args.data), ("--test-data", &args.test_data), ("--classifier", &args.classifier)];
-    match files.into_iter().find(|(_, file)| file.is_some()) {
-        None => Ok(()),
-        Some((name, _)) => Err(miette!(
-            help = "leave it out; real points are made on the spot, and no classifier is needed",
-            "{name} has no effect on the evaluation of points in the plane"
-        )),
-    }
 }
 
 /// The first points of each class, with their labels.

@@ -1,6 +1,6 @@
 //! What an evaluation has in common, whatever the samples are.
 
-use std::fmt::Display;
+use std::{fmt::Display, path::PathBuf};
 
 use miette::{Result, miette};
 use serde::Serialize;
@@ -21,7 +21,7 @@ use twinflow_runtime::{
 };
 
 use crate::{
-    cli::EvalArgs,
+    cli::{Calls, EvalArgs},
     commands::{config_of, model_of, open_checkpoint, print_line, sample::weights},
     config::ResolvedConfig,
 };
@@ -59,19 +59,57 @@ impl Subject {
             step: self.checkpoint.metadata().step,
             weights: args.weights.prefix().to_owned(),
             seed: args.seed,
-            count_per_class: args.count as usize,
+            count_per_class: per_class(args),
         }
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Samples of each class with the usual settings for a number of calls, and these settings.
     ///
     /// # Errors
     /// What compiling and running met.
-    pub fn draw(&self, nfe: usize, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
-        let config = SampleConfig::for_nfe(nfe);
-        let sampler = Sampler::new(&self.model, &config, &self.devices)?;
+    pub fn draw(&self, calls: Calls, args: &EvalArgs) -> Result<(SampleSet, SampleConfig)> {
         let labels: Vec<Shown> = (0..self.config.data.classes as i32).map(Label).collect();
-        Ok((sampler.draw(&by_ref(&self.params), &labels, args.count as usize, args.seed)?, config))
+        let (sampler, config) = self.sampler(calls)?;
+        Ok((self.draw_by(&sampler, &labels, per_class(args), args.seed)?, config))
+    }
+
+    /// The sampler with the usual settings for a number of calls, and these settings. How far the times are shifted
+    /// belongs to the model, not to their number.
+    ///
+    /// # Errors
+    /// What compiling met.
+    pub fn sampler(&self, Calls { nfe, guidance }: Calls) -> Result<(Sampler, SampleConfig)> {
+        let SampleConfig { shift, dynamic_shift, terminal, .. } = self.config.sample.clone();
+        let config = SampleConfig { guidance, shift, dynamic_shift, terminal, ..SampleConfig::for_nfe(nfe) };
+        Ok((Sampler::new(&self.model, &config, &self.devices)?, config))
+    }
+
+    /// Samples by the checkpoint's weights.
+    ///
+    /// # Errors
+    /// What running met.
+    pub fn draw_by(&self, sampler: &Sampler, shown: &[Shown], each: usize, seed: u64) -> Result<SampleSet> {
+        sampler.draw(&by_ref(&self.params), shown, each, seed)
+    }
+}
+
+/// Samples of each class.
+pub fn per_class(args: &EvalArgs) -> usize {
+    args.count.unwrap_or(200) as usize
+}
+
+/// What has no effect is refused.
+///
+/// # Errors
+/// One of these files was named.
+pub fn refuse_files(files: &[(&str, &Option<PathBuf>)], of: &str, help: &'static str) -> Result<()> {
+    match files.iter().find(|(_, file)| file.is_some()) {
+        None => Ok(()),
+        Some((name, _)) => Err(miette!(help = help, "{name} has no effect on the evaluation of {of}")),
     }
 }
 
