@@ -9,7 +9,7 @@ use twinflow_array::TensorType;
 use twinflow_hdf5::Hdf5Error;
 use twinflow_tokenizer::TokenizerError;
 
-use crate::pictures::PictureFault;
+use crate::pictures::{PictureFault, Within};
 
 /// Any failure of this crate. Messages say what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +103,15 @@ pub enum DataError {
     /// A picture that cannot be used.
     #[error("picture '{name}': {fault}; repair it, or leave such pictures out by --skip-damaged")]
     Picture { name: String, fault: PictureFault },
-    /// A file of captions with a line or content that cannot be used.
-    #[error("'{}', line {line}: {reason}", path.display())]
-    CaptionLine { path: PathBuf, line: usize, reason: String },
+    /// A file of captions or pictures with content that cannot be used.
+    #[error("'{}'{within}: {reason}", path.display())]
+    PictureSet { path: PathBuf, within: Within, reason: String },
     /// Pictures without captions.
-    #[error(
-        "{count} pictures have no caption, such as '{first}': write a NAME.txt beside each, or a metadata.jsonl with a line of file_name and text for each"
-    )]
-    NoCaption { count: usize, first: String },
+    #[error("{count} pictures have no caption, such as '{first}': {advice}")]
+    NoCaption { count: usize, first: String, advice: &'static str },
+    /// Neither a folder nor a file of pictures.
+    #[error("'{}' is neither a folder of pictures nor a .tar file", path.display())]
+    NotPictures { path: PathBuf },
     /// A folder without anything to import, or of which nothing was sound.
     #[error("no usable pictures in '{}' (PNG, JPEG, WebP, GIF; captions in metadata.jsonl or in NAME.txt beside each)", path.display())]
     NoPictures { path: PathBuf },

@@ -38,7 +38,7 @@ pub use import::{FASHION_MNIST_CLASSES, import_idx};
 pub use info::{Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
-pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, import_pictures};
+pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, Within, import_pictures};
 pub use prefetch::PrefetchLoader;
 pub use prompts::{CaptionLengths, prompt_fields, set_tokenizer};
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};

@@ -4,17 +4,9 @@ mod common;
 
 use std::fs;
 
-use common::folder;
+use common::{JPEG, RGB, RGB_AT_13, folder, import_into, imported as open, picture_options, target};
 use tempfile::TempDir;
-use twinflow_data::{
-    DataError, Dataset, DatasetMetadata, Filter, IMAGES, ImportedPictures, LABELS, PictureOptions, Source, Verify,
-    import_pictures,
-};
-
-const RGB: &[u8] = include_bytes!("pictures/rgb.png");
-const JPEG: &[u8] = include_bytes!("pictures/420.jpg");
-/// Of `rgb.png` at 13 by 13, bilinear: from torch, as in src/pictures/square.rs.
-const RGB_AT_13: u32 = 0x5e12_8c27;
+use twinflow_data::{DataError, IMAGES, ImportedPictures, LABELS, PictureOptions, Source, Verify};
 
 /// A folder `set` of the given files.
 fn set(files: &[(&str, &[u8])]) -> TempDir {
@@ -28,17 +20,7 @@ fn set(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn import(folder: &TempDir, skip_damaged: bool) -> Result<ImportedPictures, DataError> {
-    let options = PictureOptions { resolution: 13, filter: Filter::Bilinear, background: [255; 3], skip_damaged };
-    let metadata = DatasetMetadata::new("set", "made up", 0);
-    import_pictures(&folder.path().join("set"), &target(folder), &options, &metadata, &mut |_| ())
-}
-
-fn target(folder: &TempDir) -> std::path::PathBuf {
-    folder.path().join("d.h5")
-}
-
-fn open(folder: &TempDir) -> Dataset {
-    Dataset::open(target(folder), Verify::Yes).unwrap()
+    import_into(folder, &[folder.path().join("set")], &PictureOptions { skip_damaged, ..picture_options() })
 }
 
 fn refused(files: &[(&str, &[u8])]) -> String {
@@ -88,9 +70,13 @@ fn captions_that_are_missing_empty_or_no_json_are_told_before_anything_is_writte
         message.split_once("metadata.jsonl', line 2: ").unwrap_or_else(|| panic!("{message}")).1.to_owned()
     };
     assert_eq!(line("{\"file_name\": \"1.png\""), "EOF while parsing an object");
-    assert_eq!(line("{\"file_name\": \"1.png\"}"), "missing field `text`");
-    assert_eq!(line("{\"file_name\": \"1.png\", \"text\": 3}"), "text must be a string or a list of strings");
-    assert_eq!(line("{\"file_name\": \"1.png\", \"text\": [\"x\", \" \"]}"), "'1.png' has an empty caption");
+    assert_eq!(line("{\"file_name\": \"1.png\"}"), "'1.png': there is no 'text' or 'caption' (its keys: file_name)");
+    assert_eq!(line("{\"text\": \"x\"}"), "there is no text 'file_name'");
+    assert_eq!(
+        line("{\"file_name\": \"1.png\", \"text\": 3}"),
+        "'1.png': 'text' must be a string or a list of strings"
+    );
+    assert_eq!(line("{\"file_name\": \"1.png\", \"text\": [\"x\", \" \"]}"), "'1.png': 'text' is an empty caption");
     for name in ["../1.png", "/1.png", ""] {
         let text = format!("{{\"file_name\": \"{name}\", \"text\": \"x\"}}");
         assert_eq!(line(&text), format!("file_name '{name}' leads out of the folder"));

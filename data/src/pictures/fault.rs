@@ -1,5 +1,7 @@
 //! Why a picture cannot be used.
 
+use std::fmt;
+
 /// What is wrong with one picture; the rest of its set may be sound.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -24,6 +26,30 @@ pub enum PictureFault {
         "it has {width} x {height} pixels: one side is more than {MOST_ASPECT} times the other, and a square of it would show almost nothing"
     )]
     Strip { width: usize, height: usize },
+}
+
+/// A place in a file of captions or pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Within {
+    /// The file as a whole.
+    All,
+    /// Counted from 1.
+    Line(usize),
+    /// A file in an archive.
+    Member(String),
+    /// Counted from 0.
+    Row(usize),
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Within::All => Ok(()),
+            Within::Line(line) => write!(f, ", line {line}"),
+            Within::Member(member) => write!(f, ", member '{member}'"),
+            Within::Row(row) => write!(f, ", row {row}"),
+        }
+    }
 }
 
 /// Pillow's own limit, twice its warning.

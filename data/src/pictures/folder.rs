@@ -5,64 +5,49 @@
 //! `NAME.png` holds a caption per line, and pictures are taken by name.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fs,
     io::{BufRead, BufReader},
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde_json::Value;
 
+use super::{
+    fault::{PictureFault, Within},
+    listing::{ENDINGS, Listed, Listing, Origin},
+    texts,
+};
 use crate::{DataError, error::io_error};
 
 const METADATA: &str = "metadata.jsonl";
-const ENDINGS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "gif"];
+const ADVICE: &str = "write a NAME.txt beside each, or a metadata.jsonl with a line of file_name and text for each";
 /// Words in file names from which Python's `datasets` makes splits: the pictures of all others are then dropped.
 const SPLITS: [&str; 10] =
     ["train", "training", "test", "testing", "eval", "evaluation", "val", "valid", "validation", "dev"];
 
-/// What a folder holds.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub pictures: Vec<Listed>,
-    /// What people should know about it.
-    pub notes: Vec<String>,
+/// Pictures by their path from a folder.
+#[derive(Debug)]
+pub(crate) struct Folder(pub PathBuf);
+
+impl Origin for Folder {
+    fn bytes(&self, _place: usize, picture: &Listed) -> Result<Cow<'_, [u8]>, PictureFault> {
+        Ok(fs::read(self.0.join(&picture.name))?.into())
+    }
 }
 
-/// A picture, by its path from the folder.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub name: String,
-    pub captions: Vec<String>,
-}
-
-/// A line of `metadata.jsonl`; other keys are left alone.
-#[derive(Deserialize)]
-struct Row {
-    file_name: String,
-    text: Text,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "text must be a string or a list of strings")]
-enum Text {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// Finds pictures and captions; no picture is opened.
+/// Finds pictures and captions among the files of a folder; no picture is opened.
 ///
 /// # Errors
-/// [`DataError::CaptionLine`] for a line that cannot be used, [`DataError::NoCaption`], [`DataError::NoPictures`],
+/// [`DataError::PictureSet`] for a line that cannot be used, [`DataError::NoCaption`], [`DataError::NoPictures`],
 /// [`DataError::Io`].
-pub(crate) fn list(folder: &Path) -> Result<Listing, DataError> {
-    let mut files = Vec::new();
-    walk(folder, "", &mut files)?;
+pub(crate) fn list(folder: &Path, files: &[String], caption_key: Option<&str>) -> Result<Listing, DataError> {
     let metadata: Vec<&String> = files.iter().filter(|name| name.rsplit('/').next() == Some(METADATA)).collect();
     let pictures = files.iter().filter(|name| is_picture(name));
     let mut listing = match metadata.is_empty() {
         true => beside(folder, pictures.clone())?,
-        false => of_metadata(folder, &metadata)?,
+        false => of_metadata(folder, &metadata, caption_key)?,
     };
     if listing.pictures.is_empty() {
         return Err(DataError::NoPictures { path: folder.to_owned() });
@@ -85,6 +70,15 @@ pub(crate) fn list(folder: &Path) -> Result<Listing, DataError> {
 }
 
 /// All files below a folder, by name; hidden ones are no part of a set.
+///
+/// # Errors
+/// [`DataError::Io`].
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<String>, DataError> {
+    let mut files = Vec::new();
+    walk(folder, "", &mut files)?;
+    Ok(files)
+}
+
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), DataError> {
     let refused = |error| io_error("read the folder", folder)(error);
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(refused)?;
@@ -100,7 +94,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), Data
     Ok(())
 }
 
-fn is_picture(name: &str) -> bool {
+pub(crate) fn is_picture(name: &str) -> bool {
     let ending = Path::new(name).extension().map(|ending| ending.to_string_lossy().to_lowercase());
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
@@ -117,32 +111,32 @@ fn beside<'a>(folder: &Path, names: impl Iterator<Item = &'a String>) -> Result<
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             text => text.map_err(io_error("read", &path))?,
         };
-        let text = String::from_utf8_lossy(&text);
-        let captions: Vec<String> = text.trim_start_matches('\u{feff}').lines().filter_map(trimmed).collect();
+        let captions = texts::of_lines(&text);
         if captions.is_empty() {
             without.push(name.clone());
         }
         listing.pictures.push(Listed { name: name.clone(), captions });
     }
     match without.first() {
-        Some(first) => Err(DataError::NoCaption { count: without.len(), first: first.clone() }),
+        Some(first) => Err(DataError::NoCaption { count: without.len(), first: first.clone(), advice: ADVICE }),
         None => Ok(listing),
     }
 }
 
-fn of_metadata(folder: &Path, files: &[&String]) -> Result<Listing, DataError> {
+fn of_metadata(folder: &Path, files: &[&String], caption_key: Option<&str>) -> Result<Listing, DataError> {
     let (mut listing, mut places) = (Listing::default(), HashMap::new());
     for file in files {
         let path = folder.join(file);
         let prefix = file.strip_suffix(METADATA).unwrap_or_default();
         let lines = BufReader::new(fs::File::open(&path).map_err(io_error("open", &path))?).lines();
         for (line, text) in (1..).zip(lines) {
-            let refused = |reason: String| DataError::CaptionLine { path: path.clone(), line, reason };
+            let refused =
+                |reason: String| DataError::PictureSet { path: path.clone(), within: Within::Line(line), reason };
             let text = text.map_err(|error| refused(error.to_string()))?;
             if text.trim().is_empty() {
                 continue;
             }
-            let picture = row(&text, prefix).map_err(refused)?;
+            let picture = row(&text, prefix, caption_key).map_err(refused)?;
             // A picture with several lines has several captions.
             match places.get(&picture.name) {
                 Some(&place) => {
@@ -159,29 +153,16 @@ fn of_metadata(folder: &Path, files: &[&String]) -> Result<Listing, DataError> {
     Ok(listing)
 }
 
-fn row(line: &str, prefix: &str) -> Result<Listed, String> {
-    let row: Row = serde_json::from_str(line.trim_start_matches('\u{feff}')).map_err(|error| {
-        // A line of its own: serde's count of lines would mislead.
-        let text = error.to_string();
-        text.rsplit_once(" at line").map_or(text.clone(), |(reason, _)| reason.to_owned())
-    })?;
-    let mut parts = Path::new(&row.file_name).components();
-    if row.file_name.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(format!("file_name '{}' leads out of the folder", row.file_name));
+/// A line such as `{"file_name": .., "text": ..}`; other keys are left alone.
+fn row(line: &str, prefix: &str, caption_key: Option<&str>) -> Result<Listed, String> {
+    let row = texts::json_object(line)?;
+    let name = row.get("file_name").and_then(Value::as_str).ok_or("there is no text 'file_name'")?;
+    let mut parts = Path::new(name).components();
+    if name.is_empty() || !parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(format!("file_name '{name}' leads out of the folder"));
     }
-    let texts = match row.text {
-        Text::One(text) => vec![text],
-        Text::Many(texts) => texts,
-    };
-    let captions: Vec<String> = texts.iter().map_while(|text| trimmed(text)).collect();
-    match captions.is_empty() || captions.len() < texts.len() {
-        true => Err(format!("'{}' has an empty caption", row.file_name)),
-        false => Ok(Listed { name: format!("{prefix}{}", row.file_name), captions }),
-    }
-}
-
-fn trimmed(text: &str) -> Option<String> {
-    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+    let captions = texts::of_object(&row, caption_key).map_err(|reason| format!("'{name}': {reason}"))?;
+    Ok(Listed { name: format!("{prefix}{name}"), captions })
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
-//! The import of a folder: list, decode on all cores, write.
+//! The import of pictures: list, decode on all cores, write.
 
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
 
 use super::{
     decode::decode,
     fault::PictureFault,
-    folder::{Listed, Listing, list},
+    listing::{Listed, Listing, Origin},
+    source,
     spool::Spool,
     square::{Filter, square},
 };
@@ -18,7 +23,7 @@ const BLOCK_BYTES: usize = 32 << 20;
 const MOST_IN_BLOCK: usize = 64;
 
 /// How pictures become squares.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PictureOptions {
     /// Side of the squares, in pixels.
     pub resolution: u32,
@@ -28,6 +33,8 @@ pub struct PictureOptions {
     pub background: [u8; 3],
     /// Whether pictures that cannot be used are left out; else the first stops the import.
     pub skip_damaged: bool,
+    /// The key of captions in JSON; else `text` or `caption`.
+    pub caption_key: Option<String>,
 }
 
 /// How far an import is.
@@ -46,24 +53,24 @@ pub struct ImportedPictures {
     pub info: DatasetInfo,
     /// What was left out, and why.
     pub skipped: Vec<String>,
-    /// What people should know about the folder.
+    /// What people should know about the set.
     pub notes: Vec<String>,
 }
 
-/// Imports the pictures of a folder with their captions into a dataset file of squares, RGB bytes.
+/// Imports pictures with their captions into a dataset file of squares, RGB bytes.
 ///
-/// Captions are in `metadata.jsonl` or in `NAME.txt` beside each picture. Memory holds a block of squares and the text
-/// of all captions. `target` changes only when everything is done; until then the squares are in the folder
+/// `from` is a folder with captions in `metadata.jsonl` or in `NAME.txt` beside each picture; or WebDataset's tar files,
+/// or a folder of them. Memory holds a block of squares and the text of all captions. `target` changes only when everything is done; until then the squares are in the folder
 /// `TARGET.importing`, and the same call goes on from there after an interruption. `on_progress` is called after every
 /// block.
 ///
 /// # Errors
-/// [`DataError::Zero`] for resolution 0; [`DataError::CaptionLine`], [`DataError::NoCaption`] and
-/// [`DataError::NoPictures`] for a folder that makes no dataset, before any picture is opened; [`DataError::Picture`]
+/// [`DataError::Zero`] for resolution 0; [`DataError::NotPictures`], [`DataError::PictureSet`],
+/// [`DataError::NoCaption`] and [`DataError::NoPictures`] for a set that makes no dataset, before any picture is opened; [`DataError::Picture`]
 /// for the first that cannot be used; [`DataError::ImportRuns`]; [`DataError::Io`] and [`DataError::Hdf5`] if the disk
 /// or the library refuses.
 pub fn import_pictures(
-    folder: &Path,
+    from: &[PathBuf],
     target: &Path,
     options: &PictureOptions,
     metadata: &DatasetMetadata,
@@ -72,14 +79,14 @@ pub fn import_pictures(
     if options.resolution == 0 {
         return Err(DataError::Zero { what: "resolution" });
     }
-    let Listing { pictures, notes } = list(folder)?;
+    let (Listing { pictures, notes }, mut origin) = source::open(from, options.caption_key.as_deref())?;
     let side = options.resolution as usize;
-    let mut spool = Spool::open(target, key(folder, &pictures, options), 3 * side * side)?;
-    fill(&mut spool, folder, &pictures, options, on_progress)?;
+    let mut spool = Spool::open(target, key(from, &pictures, options), 3 * side * side)?;
+    fill(&mut spool, &mut *origin, &pictures, options, on_progress)?;
     let kept = kept(&pictures, spool.skipped());
     if kept.is_empty() {
         spool.remove()?;
-        return Err(DataError::NoPictures { path: folder.to_owned() });
+        return Err(DataError::NoPictures { path: from.first().cloned().unwrap_or_default() });
     }
     let captions = Captions::new(kept.iter().map(|picture| picture.captions.as_slice()));
     let squares = spool.rewind()?;
@@ -94,7 +101,7 @@ pub fn import_pictures(
 /// Makes the squares that are still missing, block by block, each on all cores.
 fn fill(
     spool: &mut Spool,
-    folder: &Path,
+    origin: &mut dyn Origin,
     pictures: &[Listed],
     options: &PictureOptions,
     on_progress: &mut dyn FnMut(PictureProgress),
@@ -102,15 +109,18 @@ fn fill(
     let row_bytes = 3 * (options.resolution as usize).pow(2);
     let block = (BLOCK_BYTES / row_bytes).clamp(2, MOST_IN_BLOCK);
     while spool.done() < pictures.len() {
-        let pictures_of_block = &pictures[spool.done()..pictures.len().min(spool.done() + block)];
-        let squares: Vec<Result<Vec<u8>, PictureFault>> = pictures_of_block
-            .par_iter()
-            .map(|picture| {
-                let bytes = fs::read(folder.join(&picture.name))?;
+        let places = spool.done()..pictures.len().min(spool.done() + block);
+        origin.prepare(places.clone())?;
+        let origin = &*origin;
+        let squares: Vec<Result<Vec<u8>, PictureFault>> = places
+            .clone()
+            .into_par_iter()
+            .map(|place| {
+                let bytes = origin.bytes(place, &pictures[place])?;
                 Ok(square(decode(&bytes, options.background)?, options.resolution, options.filter))
             })
             .collect();
-        for (picture, square) in pictures_of_block.iter().zip(squares) {
+        for (picture, square) in pictures[places].iter().zip(squares) {
             match square {
                 Ok(square) => spool.keep(&square)?,
                 Err(fault) if options.skip_damaged => spool.skip(format!("'{}': {fault}", picture.name)),
@@ -134,11 +144,11 @@ fn kept<'a>(pictures: &'a [Listed], skipped: &[(usize, String)]) -> Vec<&'a List
 }
 
 /// CRC-32 of all that the squares depend on, except the files' bytes.
-fn key(folder: &Path, pictures: &[Listed], options: &PictureOptions) -> u32 {
+fn key(from: &[PathBuf], pictures: &[Listed], options: &PictureOptions) -> u32 {
     let PictureOptions { resolution, filter, background, .. } = options;
-    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let from: Vec<_> = from.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())).collect();
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(format!("{resolution} {filter:?} {background:?} {}", folder.display()).as_bytes());
+    hasher.update(format!("{resolution} {filter:?} {background:?} {from:?}").as_bytes());
     for Listed { name, captions } in pictures {
         hasher.update(format!("{name:?} {captions:?}").as_bytes());
     }

@@ -5,9 +5,13 @@ mod fault;
 mod folder;
 mod import;
 mod jpeg;
+mod listing;
+mod shards;
+mod source;
 mod spool;
 mod square;
+mod texts;
 
-pub use fault::PictureFault;
+pub use fault::{PictureFault, Within};
 pub use import::{ImportedPictures, PictureOptions, PictureProgress, import_pictures};
 pub use square::Filter;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use twinflow_array::HostArray;
-use twinflow_data::{Dataset, DatasetMetadata, Verify, write_dataset};
+use twinflow_data::{
+    DataError, Dataset, DatasetMetadata, Filter, ImportedPictures, PictureOptions, Verify, import_pictures,
+    write_dataset,
+};
 
 pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -33,4 +36,41 @@ pub fn write_small(folder: &TempDir) -> PathBuf {
 /// What opening the file is refused with.
 pub fn message(path: impl AsRef<Path>, verify: Verify) -> String {
     Dataset::open(path, verify).unwrap_err().to_string()
+}
+
+/// A PNG of 37 x 23.
+pub const RGB: &[u8] = include_bytes!("../pictures/rgb.png");
+/// A JPEG of 37 x 23.
+pub const JPEG: &[u8] = include_bytes!("../pictures/420.jpg");
+/// CRC-32 of `rgb.png` at 13 by 13, bilinear: from torch, as in src/pictures/square.rs.
+pub const RGB_AT_13: u32 = 0x5e12_8c27;
+
+/// Squares of 13 pixels.
+pub fn picture_options() -> PictureOptions {
+    PictureOptions {
+        resolution: 13,
+        filter: Filter::Bilinear,
+        background: [255; 3],
+        skip_damaged: false,
+        caption_key: None,
+    }
+}
+
+/// Imports pictures into the file `d.h5` of a folder.
+pub fn import_into(
+    folder: &TempDir,
+    from: &[PathBuf],
+    options: &PictureOptions,
+) -> Result<ImportedPictures, DataError> {
+    let metadata = DatasetMetadata::new("set", "made up", 0);
+    import_pictures(from, &target(folder), options, &metadata, &mut |_| ())
+}
+
+pub fn target(folder: &TempDir) -> PathBuf {
+    folder.path().join("d.h5")
+}
+
+/// What [`import_into`] made.
+pub fn imported(folder: &TempDir) -> Dataset {
+    Dataset::open(target(folder), Verify::Yes).unwrap()
 }

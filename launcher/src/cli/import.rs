@@ -20,9 +20,13 @@ pub struct ImportArgs {
     #[arg(long, value_enum, value_name = "NAME", conflicts_with_all = ["images", "labels"])]
     pub from_debian: Option<DebianDataset>,
     /// A folder of PNG, JPEG, WebP or GIF files with captions: in metadata.jsonl (a line {"file_name": .., "text": ..} for
-    /// each), or in NAME.txt beside NAME.png (a caption per line). An interrupted import goes on where it was
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["images", "labels", "from_debian"])]
-    pub pictures: Option<PathBuf>,
+    /// each), or in NAME.txt beside NAME.png (a caption per line). Or WebDataset's tar files, or a folder of them: KEY.jpg
+    /// with KEY.txt or KEY.json. An interrupted import goes on where it was
+    #[arg(long, value_name = "FOLDER|FILES", num_args = 1.., conflicts_with_all = ["images", "labels", "from_debian"])]
+    pub pictures: Vec<PathBuf>,
+    /// The key of captions in JSON [default: text, or else caption]
+    #[arg(long, value_name = "KEY", requires = "pictures")]
+    pub caption_key: Option<String>,
     /// Side of the pictures in the dataset: the shorter side is resized to it and the middle is cut out
     #[arg(long, value_name = "R", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub resolution: u32,

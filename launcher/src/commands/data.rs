@@ -41,8 +41,8 @@ pub fn data(command: &DataCommand) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    if let Some(folder) = &args.pictures {
-        return pictures(folder, args);
+    if !args.pictures.is_empty() {
+        return pictures(args);
     }
     let ImportKind::Idx = args.kind;
     let imports = match (args.from_debian, &args.images, &args.labels) {
@@ -67,22 +67,27 @@ fn name(args: &ImportArgs) -> String {
     args.name.clone().unwrap_or_else(stem)
 }
 
+/// Files that a dataset names as its source.
+const MOST_NAMED: usize = 4;
 /// Reasons of pictures that were left out which are told one by one.
 const MOST_REASONS: usize = 20;
 
-fn pictures(folder: &Path, args: &ImportArgs) -> Result<()> {
+fn pictures(args: &ImportArgs) -> Result<()> {
     let filter = match args.resample {
         Resample::Bilinear => Filter::Bilinear,
         Resample::Bicubic => Filter::Bicubic,
     };
     let ImportArgs { resolution, background, skip_damaged, .. } = *args;
-    let options = PictureOptions { resolution, filter, background, skip_damaged };
-    let metadata = DatasetMetadata::new(name(args), folder.display().to_string(), 0);
+    let caption_key = args.caption_key.clone();
+    let options = PictureOptions { resolution, filter, background, skip_damaged, caption_key };
+    let source = args.pictures.iter().map(|path| path.display().to_string()).take(MOST_NAMED).collect::<Vec<_>>();
+    let more = if args.pictures.len() > MOST_NAMED { ", .." } else { "" };
+    let metadata = DatasetMetadata::new(name(args), source.join(", ") + more, 0);
     // Drawn where standard error is a terminal.
     let bar = ProgressBar::new(0);
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} pictures{msg} ({eta} left)");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let imported = import_pictures(folder, &args.out, &options, &metadata, &mut |progress| {
+    let imported = import_pictures(&args.pictures, &args.out, &options, &metadata, &mut |progress| {
         bar.set_length(progress.total as u64);
         if progress.skipped > 0 {
             bar.set_message(format!(", {} left out", progress.skipped));
