@@ -110,7 +110,7 @@ pub enum DataError {
     #[error("{count} pictures have no caption, such as '{first}': {advice}")]
     NoCaption { count: usize, first: String, advice: &'static str },
     /// Neither a folder nor a file of pictures.
-    #[error("'{}' is neither a folder of pictures nor a .tar file", path.display())]
+    #[error("'{}' is neither a folder of pictures nor a .tar or .parquet file, as all must be that are named", path.display())]
     NotPictures { path: PathBuf },
     /// A folder without anything to import, or of which nothing was sound.
     #[error("no usable pictures in '{}' (PNG, JPEG, WebP, GIF; captions in metadata.jsonl or in NAME.txt beside each)", path.display())]

@@ -75,7 +75,7 @@ fn the_key_of_captions_can_be_named() {
     let folder = folder();
     let path = shard(folder.path(), "a.tar", &[("1.png", RGB), ("1.json", br#"{"text": "no", "alt": "yes"}"#)]);
     let options = |key: &str| PictureOptions { caption_key: Some(key.to_owned()), ..picture_options() };
-    let message = import_into(&folder, &[path.clone()], &options("title")).unwrap_err().to_string();
+    let message = import_into(&folder, std::slice::from_ref(&path), &options("title")).unwrap_err().to_string();
     assert!(message.ends_with("a.tar', member '1.json': there is no 'title' (its keys: alt, text)"), "{message}");
     import_into(&folder, &[path], &options("alt")).unwrap();
     assert_eq!(imported(&folder).captions(0), ["yes"]);
@@ -126,6 +126,11 @@ fn members_that_cannot_be_used_are_named() {
     let damaged = message(&[("1.png", b""), ("1.txt", b"x")]);
     assert!(damaged.starts_with("picture 'a.tar/1.png': it is empty (0 bytes); repair it"), "{damaged}");
     let other = refused(&folder, &[folder.path().join("a.zip")]);
-    assert!(other.ends_with("a.zip' is neither a folder of pictures nor a .tar file"), "{other}");
+    assert!(
+        other.ends_with(
+            "a.zip' is neither a folder of pictures nor a .tar or .parquet file, as all must be that are named"
+        ),
+        "{other}"
+    );
     assert!(refused(&folder, &[folder.path().join("gone.tar")]).starts_with("cannot open "));
 }

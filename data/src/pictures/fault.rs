@@ -9,6 +9,9 @@ pub enum PictureFault {
     /// A file of zero bytes.
     #[error("it is empty (0 bytes)")]
     Empty,
+    /// A row of a table without a picture.
+    #[error("its row holds no bytes (the path of a file alone is not followed)")]
+    NoBytes,
     /// The operating system refused the file.
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),

@@ -33,7 +33,7 @@ pub struct PictureOptions {
     pub background: [u8; 3],
     /// Whether pictures that cannot be used are left out; else the first stops the import.
     pub skip_damaged: bool,
-    /// The key of captions in JSON; else `text` or `caption`.
+    /// The key of captions in JSON, or their column; else `text` or `caption`.
     pub caption_key: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct ImportedPictures {
 /// Imports pictures with their captions into a dataset file of squares, RGB bytes.
 ///
 /// `from` is a folder with captions in `metadata.jsonl` or in `NAME.txt` beside each picture; or WebDataset's tar files,
-/// or a folder of them. Memory holds a block of squares and the text of all captions. `target` changes only when everything is done; until then the squares are in the folder
+/// or parquet files with the columns `image` and `text`, or a folder of such. Memory holds a block of squares and the text of all captions. `target` changes only when everything is done; until then the squares are in the folder
 /// `TARGET.importing`, and the same call goes on from there after an interruption. `on_progress` is called after every
 /// block.
 ///

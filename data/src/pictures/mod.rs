@@ -6,10 +6,12 @@ mod folder;
 mod import;
 mod jpeg;
 mod listing;
+mod parquet_column;
 mod shards;
 mod source;
 mod spool;
 mod square;
+mod table;
 mod texts;
 
 pub use fault::{PictureFault, Within};

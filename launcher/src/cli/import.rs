@@ -21,10 +21,11 @@ pub struct ImportArgs {
     pub from_debian: Option<DebianDataset>,
     /// A folder of PNG, JPEG, WebP or GIF files with captions: in metadata.jsonl (a line {"file_name": .., "text": ..} for
     /// each), or in NAME.txt beside NAME.png (a caption per line). Or WebDataset's tar files, or a folder of them: KEY.jpg
-    /// with KEY.txt or KEY.json. An interrupted import goes on where it was
+    /// with KEY.txt or KEY.json. Or parquet files, or a folder of them: columns image and text, as Hugging Face's datasets
+    /// are. An interrupted import goes on where it was
     #[arg(long, value_name = "FOLDER|FILES", num_args = 1.., conflicts_with_all = ["images", "labels", "from_debian"])]
     pub pictures: Vec<PathBuf>,
-    /// The key of captions in JSON [default: text, or else caption]
+    /// The key of captions in JSON, or their column in parquet files [default: text, or else caption]
     #[arg(long, value_name = "KEY", requires = "pictures")]
     pub caption_key: Option<String>,
     /// Side of the pictures in the dataset: the shorter side is resized to it and the middle is cut out
