@@ -59,13 +59,29 @@ $(EMOJI)/training/metadata.jsonl: scripts/fetch-emoji scripts/caption_emoji.py
 	scripts/fetch-emoji $(EMOJI)
 	python3 scripts/caption_emoji.py $(EMOJI)
 
-$(EMOJI).h5 $(EMOJI)-held-out.h5: $(EMOJI)/training/metadata.jsonl | program
-	part=training
-	[ $@ = $(EMOJI).h5 ] || part=held-out
-	$(PROGRAM) data import --pictures $(EMOJI)/$$part --resolution 32 --out $@
+$(EMOJI)-held-out.h5: $(EMOJI)/training/metadata.jsonl | program
+	$(PROGRAM) data import --pictures $(EMOJI)/held-out --resolution 32 --out $@
+
+# The tokenizer comes last, so that a file without one is made anew.
+$(EMOJI).h5: $(EMOJI)/training/metadata.jsonl | program
+	$(PROGRAM) data import --pictures $(EMOJI)/training --resolution 32 --out $@.new
+	$(PROGRAM) data tokenizer $@.new --vocabulary 2048
+	mv $@.new $@
 
 .PHONY: emoji
-emoji: $(EMOJI).h5 $(EMOJI)-held-out.h5 ## 3,786 pictures of emoji with captions, 32x32, in datasets/ (Twemoji, CC-BY 4.0)
+emoji: $(EMOJI).h5 $(EMOJI)-held-out.h5 ## a picture of a sentence in one network call, learnt from emoji (35-45 minutes; goes on where it was): docs/emoji.md
+	@run=runs/emoji
+	if [ -e $$run/config.toml ]; then
+	    $(PROGRAM) train --resume $$run
+	else
+	    $(PROGRAM) train --config configs/emoji.toml --set run.dir=$$run
+	fi
+	for calls in "1 few" "2 few" "4 any" "30 mul"; do
+	    set -- $$calls
+	    $(PROGRAM) sample --checkpoint $$run --prompts docs/emoji-prompts.txt --nfe $$1 --style $$2 --out $$run/samples/prompts-$$1.png
+	done
+	$(PROGRAM) eval --checkpoint $$run --nfe 1,2,4,30,30@2 --out $$run/eval.json
+	echo "Ten sentences, one network call each: $$run/samples/prompts-1.png"
 
 .PHONY: quickstart
 quickstart: program $(DATASET) ## trains a one-step generator on Fashion-MNIST (5-6 minutes), shows and judges its samples

@@ -171,6 +171,11 @@ pub enum TimeSign {
 }
 
 impl TimeSign {
+    /// The embedding of the sign, where the embedders do not see it.
+    pub fn embedding(self, width: usize) -> Option<SignEmbedding<Init>> {
+        (self == TimeSign::Embedding).then(|| SignEmbedding::new(width))
+    }
+
     /// The time that an embedder is given.
     #[track_caller]
     pub fn seen(self, time: Tensor<'_>) -> Tensor<'_> {

@@ -47,6 +47,7 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         mlp_ratio: 1,
         axes_dims_rope: [2; 3],
         target_time: TargetTime::Difference,
+        time_sign: TimeSign::Embedding,
         remat: Remat::Blocks,
         references: vec![ReferenceSlots { at: 1, height: 2, width: 2 }],
     };
@@ -57,6 +58,7 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         axes_dims_rope: [2; 3],
         time_hidden: 4,
         target_time: ZImageTime::Difference,
+        time_sign: TimeSign::Signed,
         remat: Remat::Blocks,
     };
     let models = [
@@ -66,9 +68,14 @@ fn networks() -> Vec<(&'static str, Box<dyn Denoiser>)> {
         ("qwen_image_21", ModelConfig::QwenImage21(qwen_image_21)),
         ("sana", ModelConfig::Sana(sana)),
         ("sana with half of r and a row for the sign", ModelConfig::Sana(halved)),
+        ("sd3 with a row for the sign", ModelConfig::Sd3(Sd3Config { time_sign: TimeSign::Embedding, ..sd3.clone() })),
         ("sd3", ModelConfig::Sd3(sd3)),
         ("unet", ModelConfig::Unet(unet)),
         ("unet with norms", ModelConfig::Unet(norms)),
+        (
+            "z_image with a row for the sign",
+            ModelConfig::ZImage(ZImageConfig { time_sign: TimeSign::Embedding, ..z_image.clone() }),
+        ),
         ("z_image", ModelConfig::ZImage(z_image)),
     ];
     let mut networks: Vec<_> = models.into_iter().map(|(name, model)| (name, model.build(DATA).unwrap())).collect();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, Trace, concatenate, scan};
 use twinflow_nn::{
-    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, RotaryAxis, TargetTime,
+    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, RotaryAxis, TargetTime, TimeSign,
     TimestepEmbedding, mask_bias, require, require_multiple, rotary_angles,
 };
 
@@ -36,6 +36,8 @@ pub struct QwenImageConfig {
     pub zero_cond_t: bool,
     /// How the target time enters.
     pub target_time: TargetTime,
+    /// How the sign of the time is seen. `signed` is what the method's public implementation does.
+    pub time_sign: TimeSign,
     /// What is computed again in the backward pass in place of being kept.
     pub remat: Remat,
 }
@@ -48,6 +50,7 @@ impl Default for QwenImageConfig {
             axes_dims_rope: [16, 56, 56],
             zero_cond_t: false,
             target_time: TargetTime::Difference,
+            time_sign: TimeSign::Signed,
             remat: Remat::None,
         }
     }
@@ -84,7 +87,12 @@ impl QwenImageConfig {
             image_in: Linear::fan_in(patch_size, width),
             text_norm: RmsNorm::new(text_width),
             text_in: Linear::fan_in(text_width, width),
-            times: TwoTimesteps::new(TimestepEmbedding::new(width, width), self.target_time, &ParamPath::from("times")),
+            times: TwoTimesteps::new(
+                TimestepEmbedding::new(width, width),
+                (self.target_time, self.time_sign),
+                width,
+                &ParamPath::from("times"),
+            ),
             blocks: map(&block, |_, init| init.stacked(self.depth)),
             final_layer: FinalLayer::new(width, patch_size),
         }

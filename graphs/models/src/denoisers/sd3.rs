@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{TensorType, Tree, map};
 use twinflow_compiler::{Tensor, scan};
 use twinflow_nn::{
-    Condition, ConfigError, Conv2d, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimestepEmbedding,
-    require, require_multiple,
+    Condition, ConfigError, Conv2d, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimeSign,
+    TimestepEmbedding, require, require_multiple,
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub struct Sd3Config {
     pub sample_size: usize,
     /// How the target time enters.
     pub target_time: TargetTime,
+    /// How the sign of the time is seen. `signed` is what the method's public implementation does.
+    pub time_sign: TimeSign,
     /// What is computed again in the backward pass in place of being kept.
     pub remat: Remat,
 }
@@ -58,6 +60,7 @@ impl Default for Sd3Config {
             pos_embed_max_size: 384,
             sample_size: 128,
             target_time: TargetTime::Difference,
+            time_sign: TimeSign::Signed,
             remat: Remat::None,
         }
     }
@@ -118,7 +121,13 @@ impl Sd3Config {
     fn times(&self, width: usize) -> TwoTimesteps<Init> {
         let embedding = || TimestepEmbedding::normal(width, width, 0.02);
         let target_time = self.target_time.has_embedding().then(embedding);
-        TwoTimesteps { time: TimestepEmbedding::new(width, width), target_time, join: self.target_time }
+        TwoTimesteps {
+            time: TimestepEmbedding::new(width, width),
+            target_time,
+            sign: self.time_sign.embedding(width),
+            join: self.target_time,
+            time_sign: self.time_sign,
+        }
     }
 
     fn block(&self, is_dual: bool, is_last: bool) -> Sd3Block<Init> {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, concatenate, scan};
 use twinflow_nn::{
-    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimestepEmbedding, layer_norm,
-    require,
+    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, TargetTime, TimeSign, TimestepEmbedding,
+    layer_norm, require,
 };
 
 pub use layout::ReferenceSlots;
@@ -35,6 +35,8 @@ pub struct QwenImage21Config {
     pub axes_dims_rope: [usize; 3],
     /// How the target time enters.
     pub target_time: TargetTime,
+    /// How the sign of the time is seen. `signed` is what the method's public implementation does.
+    pub time_sign: TimeSign,
     /// What is computed again in the backward pass in place of being kept.
     pub remat: Remat,
     /// The pictures that every sample has to go by, in the order of their places in the prompt; none for text to image.
@@ -49,6 +51,7 @@ impl Default for QwenImage21Config {
             mlp_ratio: 3,
             axes_dims_rope: [16, 56, 56],
             target_time: TargetTime::Difference,
+            time_sign: TimeSign::Signed,
             remat: Remat::None,
             references: Vec::new(),
         }
@@ -82,7 +85,7 @@ impl QwenImage21Config {
         let time = TimestepEmbedding::new(width, width).without_bias();
         let block = Block::new(width, self.heads, self.mlp_ratio * width);
         QwenImage21Layers {
-            times: TwoTimesteps::new(time, self.target_time, &ParamPath::from("times")),
+            times: TwoTimesteps::new(time, (self.target_time, self.time_sign), width, &ParamPath::from("times")),
             prompt_projection: PromptProjection::new(text.width, width),
             pixel_projection: linear(channels, width),
             modulation: linear(width, 4 * width),

@@ -47,7 +47,7 @@ impl SanaTimes<Init> {
                 modulation: Linear::fan_in(width, 6 * width),
             },
             target_time: join.has_embedding().then(target),
-            sign: (time_sign == TimeSign::Embedding).then(|| SignEmbedding::new(width)),
+            sign: time_sign.embedding(width),
             join,
             time_sign,
         }

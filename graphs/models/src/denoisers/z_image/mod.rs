@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use twinflow_array::{ParamPath, TensorType, Tree, map};
 use twinflow_compiler::{Tensor, concatenate, scan};
 use twinflow_nn::{
-    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, layer_norm, require,
+    Condition, ConfigError, Denoiser, DenoiserInput, Init, Linear, Params, RmsNorm, TimeSign, layer_norm, require,
     require_multiple,
 };
 
@@ -46,6 +46,8 @@ pub struct ZImageConfig {
     pub time_hidden: usize,
     /// How the times enter.
     pub target_time: ZImageTime,
+    /// How the sign of the time is seen. `signed` is what the method's public implementation does.
+    pub time_sign: TimeSign,
     /// What is computed again in the backward pass in place of being kept.
     pub remat: Remat,
 }
@@ -59,6 +61,7 @@ impl Default for ZImageConfig {
             axes_dims_rope: [32, 48, 48],
             time_hidden: 1024,
             target_time: ZImageTime::default(),
+            time_sign: TimeSign::Signed,
             remat: Remat::None,
         }
     }
@@ -88,7 +91,7 @@ impl ZImageConfig {
         let (patch_size, time) = (PATCH * PATCH * data.sample[2], width.min(MOST_TIME_CHANNELS));
         let stacked = |depth, time| map(&Block::new(width, self.heads, time), |_, init| init.stacked(depth));
         ZImageLayers {
-            times: Times::new(self.time_hidden, time, self.target_time, &ParamPath::from("times")),
+            times: Times::new(self.time_hidden, time, (self.target_time, self.time_sign), &ParamPath::from("times")),
             patch_projection: Linear::fan_in(patch_size, width),
             patch_filling: Init::zeros([1, width]),
             prompt_norm: RmsNorm::with_eps(text.width, EPS),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use twinflow_array::{DType, ParamPath, Tree, map};
 use twinflow_compiler::Tensor;
-use twinflow_nn::{Init, Linear, TIME_FEATURES, timestep_features};
+use twinflow_nn::{Init, Linear, SignEmbedding, TIME_FEATURES, TimeSign, timestep_features};
 
 /// How the times t and r enter, E1 and E2 being embeddings of times in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,11 @@ pub(super) struct Times<L> {
     time: Embedder<L>,
     #[tree(external = "t_embedder_2")]
     target_time: Option<Embedder<L>>,
+    /// Of t, if the embedders do not see it.
+    #[tree(external = "time_sign_embed")]
+    sign: Option<SignEmbedding<L>>,
     form: ZImageTime,
+    time_sign: TimeSign,
 }
 
 /// Cosines and sines of a time, two linear layers with SiLU between.
@@ -42,7 +46,12 @@ struct Embedder<L> {
 
 impl Times<Init> {
     /// Embeddings of this width; `path` is where the result sits in the model's tree.
-    pub(super) fn new(hidden: usize, width: usize, form: ZImageTime, path: &ParamPath) -> Self {
+    pub(super) fn new(
+        hidden: usize,
+        width: usize,
+        (form, time_sign): (ZImageTime, TimeSign),
+        path: &ParamPath,
+    ) -> Self {
         let time = Embedder { up: Linear::fan_in(TIME_FEATURES, hidden), down: Linear::fan_in(hidden, width) };
         let copy = map(&time, |leaf, init| init.clone().copy_of(path.join("time").join(leaf.path())));
         let target_time = match form {
@@ -50,7 +59,7 @@ impl Times<Init> {
             ZImageTime::Embedding => Some(time.clone()),
             ZImageTime::Difference | ZImageTime::Released => Some(copy),
         };
-        Times { time, target_time, form }
+        Times { time, target_time, sign: time_sign.embedding(width), form, time_sign }
     }
 }
 
@@ -58,11 +67,18 @@ impl<'t> Times<Tensor<'t>> {
     /// t, r f32 `[b]` in [-1, 1] -> `[b, width]`. Differences are taken in f64: an angle is up to 1000 times as large, and
     /// so is what rounding does to it.
     pub(super) fn forward(&self, t: Tensor<'t>, r: Tensor<'t>) -> Tensor<'t> {
-        let [t, r] = [t, r].map(|time| time.convert(DType::F64));
+        let [exact_t, exact_r] = [t, r].map(|time| time.convert(DType::F64));
+        let seen = [exact_t, exact_r].map(|time| self.time_sign.seen(time));
+        let joined = self.joined(seen, exact_t - exact_r);
+        self.sign.as_ref().map_or(joined, |sign| joined + sign.forward(t))
+    }
+
+    /// t and r as the embedders see them, and how far they are apart: f64 `[b]`.
+    fn joined(&self, [t, r]: [Tensor<'t>; 2], apart: Tensor<'t>) -> Tensor<'t> {
         let Some(target_time) = &self.target_time else { return self.time.forward(1.0 - t) };
         match self.form {
             ZImageTime::Ignored | ZImageTime::Embedding => self.time.forward(1.0 - t) + target_time.forward(1.0 - r),
-            ZImageTime::Difference => self.time.forward(1.0 - t) + target_time.forward(1.0 - r) * factor(t - r),
+            ZImageTime::Difference => self.time.forward(1.0 - t) + target_time.forward(1.0 - r) * factor(apart),
             ZImageTime::Released => {
                 let [t, r] = [t, r].map(|time| time.sign() * (1.0 - time.abs()));
                 self.time.forward(t.abs()) + target_time.forward(r - t) * factor((t - r).abs())
