@@ -111,11 +111,7 @@ impl Dataset {
         if let Some((index, value)) = scan.not_finite {
             return Err(self.content(DataError::NotFinite { index, value }));
         }
-        let ([low, high], [black, white]) = (scan.range.map(f64::from), self.value_range);
-        if low < black - (white - black) || high > white + (white - black) {
-            return Err(self.content(DataError::ValueRange { found: [low, high], value_range: self.value_range }));
-        }
-        Ok(())
+        check_range(scan, self.value_range).map_err(|problem| self.content(problem))
     }
 
     fn content(&self, problem: DataError) -> DataError {
@@ -292,8 +288,17 @@ impl Source for Dataset {
     }
 }
 
+/// Refuses images whose values have little to do with the range that they are said to have.
+pub(crate) fn check_range(scan: &Scan, value_range: [f64; 2]) -> Result<(), DataError> {
+    let ([low, high], [black, white]) = (scan.range.map(f64::from), value_range);
+    match low < black - (white - black) || high > white + (white - black) {
+        true => Err(DataError::ValueRange { found: [low, high], value_range }),
+        false => Ok(()),
+    }
+}
+
 /// The range that values of unknown range are most likely meant in; their own where no usual one holds them.
-fn likely_range([low, high]: [f32; 2]) -> [f64; 2] {
+pub(crate) fn likely_range([low, high]: [f32; 2]) -> [f64; 2] {
     let [low, high] = [low.into(), high.into()];
     let usual = [[0.0, 1.0], [-1.0, 1.0], BYTE_RANGE];
     let holds = |[black, white]: &[f64; 2]| *black <= low && high <= *white;

@@ -92,7 +92,7 @@ pub enum DataError {
     #[error("image {index} holds a value that is not finite ({value})")]
     NotFinite { index: usize, value: f32 },
     /// Images whose values have little to do with the range that the file gives.
-    #[error("images hold values from {} to {}, far outside value_range [{}, {}]: correct the attribute", found[0], found[1], value_range[0], value_range[1])]
+    #[error("images hold values from {} to {}, far outside value_range [{}, {}]: correct it", found[0], found[1], value_range[0], value_range[1])]
     ValueRange { found: [f64; 2], value_range: [f64; 2] },
     /// Captions that cannot be told apart.
     #[error("'{name}' does not divide the captions: offsets ascend from 0 to the end, and the text is UTF-8")]

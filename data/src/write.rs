@@ -1,10 +1,10 @@
 //! Writing a dataset file.
 
-use std::{fs, io, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
 use ndarray::ArrayView4;
-use twinflow_array::{DType, Element, HostArray};
+use twinflow_array::{DType, Element, HostArray, TensorType};
 use twinflow_files::{PartialFile, folder_of};
 use twinflow_hdf5::{MAX_TEXT, failed, write_text};
 
@@ -45,41 +45,76 @@ pub fn write_dataset(
             Ok(pixels) => write_images(file, shape, pixels).map(|()| [-1.0, 1.0])?,
             Err(_) => write_images(file, shape, images.bytes()).map(|()| BYTE_RANGE)?,
         };
-        let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
-        stored.write(labels)?;
-        write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(labels)))?;
+        write_labels(file, labels)?;
         write_attributes(file, metadata, LABELLED_VERSION, value_range)
     })
 }
 
-/// Writes a dataset of captioned images without classes: bytes `[n, height, width, channels]` that `next_rows` gives in
-/// order, so many as its buffer holds. The file appears as that of [`write_dataset`] does.
+/// What images are told apart by.
+#[derive(Clone, Copy)]
+pub(crate) enum Annotations<'a> {
+    /// One label per image, below the number of classes.
+    Labels(&'a [i32]),
+    /// Without classes.
+    Captions(&'a Captions),
+}
+
+/// Writes a dataset of u8 or f32 images `[n, height, width, channels]` whose bytes `next_rows` gives block by block, in
+/// order. The file appears as that of [`write_dataset`] does.
 ///
 /// # Errors
 /// As [`write_dataset`]; what `next_rows` met.
-pub(crate) fn write_captioned(
+pub(crate) fn write_blocks(
     path: &Path,
-    shape: [usize; 4],
-    captions: &Captions,
+    images: &TensorType,
+    annotations: Annotations<'_>,
     metadata: &DatasetMetadata,
-    mut next_rows: impl FnMut(&mut [u8]) -> io::Result<()>,
+    value_range: [f64; 2],
+    mut next_rows: impl FnMut(Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
 ) -> Result<(), DataError> {
+    let refused = || DataError::ImageType { found: images.clone() };
+    let shape: [usize; 4] = images.shape.as_ref().try_into().map_err(|_| refused())?;
     publish(path, metadata, |file| {
-        let (row_bytes, stored) = (shape[1..].iter().product::<usize>(), create_images::<u8>(file, shape)?);
+        let stored = match images.dtype {
+            DType::U8 => create_images::<u8>(file, shape)?,
+            _ => create_images::<f32>(file, shape)?,
+        };
+        let row_bytes = images.bytes() / shape[0];
         let (rows, mut hasher) = ((BLOCK_BYTES / row_bytes).clamp(1, shape[0]), crc32fast::Hasher::new());
-        let mut block = vec![0; rows * row_bytes];
+        // Not a Vec of bytes: this memory is aligned for any element type.
+        let mut block = HostArray::zeros(TensorType::new(DType::U8, [rows * row_bytes]));
         for start in (0..shape[0]).step_by(rows) {
             let end = shape[0].min(start + rows);
-            let block = &mut block[..(end - start) * row_bytes];
-            next_rows(block).map_err(|error| error.to_string())?;
+            let block = &mut block.bytes_mut()[..(end - start) * row_bytes];
+            next_rows(start..end, block)?;
             hasher.update(block);
-            let pixels = ArrayView4::from_shape([end - start, shape[1], shape[2], shape[3]], block)?;
-            stored.write_slice(pixels, (start..end, .., .., ..))?;
+            let (dims, place) = ([end - start, shape[1], shape[2], shape[3]], (start..end, .., .., ..));
+            match images.dtype {
+                DType::U8 => stored.write_slice(ArrayView4::from_shape(dims, block)?, place)?,
+                _ => {
+                    let pixels: &[f32] = bytemuck::cast_slice(block);
+                    stored.write_slice(ArrayView4::from_shape(dims, pixels)?, place)?;
+                }
+            }
         }
         write_checksum(&stored, hasher.finalize())?;
-        captions.write(file)?;
-        write_attributes(file, metadata, SCHEMA_VERSION, BYTE_RANGE)
+        match annotations {
+            Annotations::Captions(captions) => {
+                captions.write(file)?;
+                write_attributes(file, metadata, SCHEMA_VERSION, value_range)
+            }
+            Annotations::Labels(labels) => {
+                write_labels(file, labels)?;
+                write_attributes(file, metadata, LABELLED_VERSION, value_range)
+            }
+        }
     })
+}
+
+fn write_labels(file: &File, labels: &[i32]) -> hdf5_metno::Result<()> {
+    let stored = file.new_dataset::<i32>().shape(labels.len()).create(LABELS)?;
+    stored.write(labels)?;
+    write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(labels)))
 }
 
 /// Makes a file of what `fill` puts in, and gives it its name when it is whole and on the disk.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use twinflow_methods::flow::SampleStyle;
 
 pub use eval::{Calls, EvalArgs};
-pub use import::{DebianDataset, ImportArgs, ImportKind, Resample};
+pub use import::{DebianDataset, ImportArgs, ImportKind, Layout, Resample};
 pub use info::InfoArgs;
 
 use crate::config::{Config, SettingError, named, names};
@@ -202,6 +202,7 @@ pub enum DataCommand {
     #[command(after_help = "Examples:\n  \
         twinflow-xla data import --from-debian fashion-mnist --out datasets/fashion-mnist.h5\n  \
         twinflow-xla data import --pictures photos --resolution 256 --out datasets/photos.h5\n  \
+        twinflow-xla data import --hdf5 cifar.h5 --images train/x --labels train/y --out datasets/cifar.h5\n  \
         twinflow-xla data import --kind idx --images train-images-idx3-ubyte.gz \\\n      \
         --labels train-labels-idx1-ubyte.gz --name digits --out datasets/digits.h5")]
     Import(ImportArgs),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use twinflow_array::{DType, TensorType};
 
 use super::{
     decode::decode,
@@ -16,7 +17,12 @@ use super::{
     spool::Spool,
     square::{Filter, square},
 };
-use crate::{DataError, Dataset, DatasetInfo, DatasetMetadata, Verify, captions::Captions, write::write_captioned};
+use crate::{
+    DataError, Dataset, DatasetInfo, DatasetMetadata, Verify,
+    captions::Captions,
+    schema::BYTE_RANGE,
+    write::{Annotations, write_blocks},
+};
 
 /// Squares held in memory at once: enough for the cores, small beside a picture's own pixels.
 const BLOCK_BYTES: usize = 32 << 20;
@@ -90,8 +96,9 @@ pub fn import_pictures(
     }
     let captions = Captions::new(kept.iter().map(|picture| picture.captions.as_slice()));
     let squares = spool.rewind()?;
-    let next_rows = |rows: &mut [u8]| squares.read_exact(rows);
-    write_captioned(target, [kept.len(), side, side, 3], &captions, metadata, next_rows)?;
+    let next_rows = |_, rows: &mut [u8]| squares.read_exact(rows).map_err(|error| error.to_string().into());
+    let images = TensorType::new(DType::U8, [kept.len(), side, side, 3]);
+    write_blocks(target, &images, Annotations::Captions(&captions), metadata, BYTE_RANGE, next_rows)?;
     let info = Dataset::open(target, Verify::Yes)?.info();
     let skipped = spool.skipped().iter().map(|(_, reason)| reason.clone()).collect();
     spool.remove()?;

@@ -9,11 +9,11 @@ pub struct ImportArgs {
     /// Format of the source files
     #[arg(long, value_enum, default_value_t = ImportKind::Idx)]
     pub kind: ImportKind,
-    /// Image file, gzipped or not
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["from_debian", "pictures"])]
+    /// Image file, gzipped or not; with --hdf5 the name of the array of images
+    #[arg(long, value_name = "FILE|KEY", required_unless_present_any = ["from_debian", "pictures"])]
     pub images: Option<PathBuf>,
-    /// Label file, gzipped or not
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["from_debian", "pictures"])]
+    /// Label file, gzipped or not; with --hdf5 the name of the array of labels
+    #[arg(long, value_name = "FILE|KEY", required_unless_present_any = ["from_debian", "pictures"])]
     pub labels: Option<PathBuf>,
     /// A dataset that a Debian package installs (apt install dataset-NAME), in place of --images and --labels: its test
     /// images become OUT-test.h5 beside OUT.h5
@@ -28,6 +28,15 @@ pub struct ImportArgs {
     /// The key of captions in JSON, or their column in parquet files [default: text, or else caption]
     #[arg(long, value_name = "KEY", requires = "pictures")]
     pub caption_key: Option<String>,
+    /// An HDF5 file of another layout, whose arrays --images and --labels name
+    #[arg(long, value_name = "FILE.h5", conflicts_with_all = ["pictures", "from_debian"])]
+    pub hdf5: Option<PathBuf>,
+    /// Where the channels of its images are [default: told by the shape]
+    #[arg(long, value_enum, requires = "hdf5")]
+    pub layout: Option<Layout>,
+    /// Its values of black and white [default: 0,255 for bytes, else the first of 0,1 and -1,1 and 0,255 that holds all]
+    #[arg(long, value_name = "BLACK,WHITE", requires = "hdf5", allow_hyphen_values = true, value_parser = range)]
+    pub range: Option<[f64; 2]>,
     /// Side of the pictures in the dataset: the shorter side is resized to it and the middle is cut out
     #[arg(long, value_name = "R", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub resolution: u32,
@@ -43,9 +52,9 @@ pub struct ImportArgs {
     /// Name written into the file [default: the output's file name]
     #[arg(long)]
     pub name: Option<String>,
-    /// Number of classes; labels reach from 0 to one less
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    pub classes: u32,
+    /// Number of classes; labels reach from 0 to one less [default: 10; with --hdf5 as many as the labels name]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub classes: Option<u32>,
     /// The HDF5 file to write
     #[arg(long, value_name = "FILE.h5")]
     pub out: PathBuf,
@@ -58,6 +67,23 @@ pub enum Resample {
     Bilinear,
     /// Sharper
     Bicubic,
+}
+
+/// Orders of the dims of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// Images, channels, height, width
+    Nchw,
+    /// Images, height, width, channels
+    Nhwc,
+}
+
+/// Two numbers, the first below the second.
+fn range(text: &str) -> Result<[f64; 2], &'static str> {
+    let numbers =
+        text.split_once(',').and_then(|(black, white)| Some([black.trim().parse().ok()?, white.trim().parse().ok()?]));
+    let is_range = |[black, white]: &[f64; 2]| black < white && (white - black).is_finite();
+    numbers.filter(is_range).ok_or("two numbers are needed, the first below the second, such as 0,255")
 }
 
 /// Six hexadecimal digits as red, green and blue.
@@ -84,6 +110,12 @@ pub enum DebianDataset {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_ascend() {
+        assert_eq!([range("0,255"), range("-1, 1.5")], [Ok([0.0, 255.0]), Ok([-1.0, 1.5])]);
+        assert!(["1", "1,1", "2,1", "0,inf", "a,b", "0,1,2", "nan,1"].iter().all(|text| range(text).is_err()));
+    }
 
     #[test]
     fn backgrounds_are_six_digits() {

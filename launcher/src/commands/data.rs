@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Result, miette};
-use twinflow_data::{DatasetMetadata, FASHION_MNIST_CLASSES, Filter, PictureOptions, import_idx, import_pictures};
+use twinflow_data::{
+    DatasetMetadata, FASHION_MNIST_CLASSES, Filter, Hdf5Arrays, ImageLayout, PictureOptions, import_hdf5, import_idx,
+    import_pictures,
+};
 use twinflow_runtime::console::{OrReport, say};
 
 use super::{eval::test_file, info::info, print_line, tokenizer};
-use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind, Resample};
+use crate::cli::{DataCommand, DebianDataset, ImportArgs, ImportKind, Layout, Resample};
 
+/// Classes of files in MNIST's format, where nobody says how many.
+const MNIST_CLASSES: u32 = 10;
 /// Where Debian's dataset packages put their files.
 const DEBIAN: &str = "/usr/share/datasets";
 
@@ -44,6 +49,9 @@ fn import(args: &ImportArgs) -> Result<()> {
     if !args.pictures.is_empty() {
         return pictures(args);
     }
+    if let (Some(file), Some(images), Some(labels)) = (&args.hdf5, &args.images, &args.labels) {
+        return hdf5(file, [images, labels].map(|key| key.to_string_lossy().into_owned()), args);
+    }
     let ImportKind::Idx = args.kind;
     let imports = match (args.from_debian, &args.images, &args.labels) {
         (Some(DebianDataset::FashionMnist), ..) => {
@@ -52,7 +60,7 @@ fn import(args: &ImportArgs) -> Result<()> {
         }
         (None, Some(images), Some(labels)) => {
             let source = format!("{}, {}", images.display(), labels.display());
-            let metadata = DatasetMetadata::new(name(args), source, args.classes as usize);
+            let metadata = DatasetMetadata::new(name(args), source, args.classes.unwrap_or(MNIST_CLASSES) as usize);
             vec![Import { images: images.clone(), labels: labels.clone(), metadata, out: args.out.clone() }]
         }
         _ => return Err(miette!("name the files by --images and --labels, or a package by --from-debian")),
@@ -65,6 +73,17 @@ fn import(args: &ImportArgs) -> Result<()> {
 fn name(args: &ImportArgs) -> String {
     let stem = || args.out.file_stem().map_or("dataset".into(), |stem| stem.to_string_lossy().into_owned());
     args.name.clone().unwrap_or_else(stem)
+}
+
+fn hdf5(file: &Path, [images, labels]: [String; 2], args: &ImportArgs) -> Result<()> {
+    let layout = args.layout.map(|layout| match layout {
+        Layout::Nchw => ImageLayout::Nchw,
+        Layout::Nhwc => ImageLayout::Nhwc,
+    });
+    let source = format!("{}: {images}, {labels}", file.display());
+    let classes = args.classes.map(|classes| classes as usize);
+    let arrays = Hdf5Arrays { images, labels, layout, range: args.range, classes };
+    print_line(import_hdf5(file, &arrays, &args.out, &DatasetMetadata::new(name(args), source, 0)).or_report()?)
 }
 
 /// Files that a dataset names as its source.
