@@ -13,6 +13,7 @@ PROGRAM := target/release/twinflow-xla
 DATASET := datasets/fashion-mnist.h5
 RUN ?= runs/quickstart
 JAX := .venv-bench
+PILLOW := .venv-import
 
 # mpirun refuses to run as root, as in containers, unless it is told twice; two ranks may share one core.
 ifeq ($(shell id -u),0)
@@ -126,6 +127,16 @@ $(JAX)/ready: bench/requirements.txt
 	@echo "Fetching JAX (135 MB)"
 	python3 -m venv --clear --without-pip $(JAX)
 	python3 -m pip --python $(JAX)/bin/python install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
+
+.PHONY: import-speed
+import-speed: program $(PILLOW)/ready ## the import of pictures against a script with Pillow in two processes (docs/import.md)
+	$(PILLOW)/bin/python bench/import_speed.py --program $(PROGRAM) --out docs/import.md
+
+$(PILLOW)/ready: bench/import-requirements.txt
+	@echo "Fetching Pillow and h5py (30 MB)"
+	python3 -m venv --clear --without-pip $(PILLOW)
+	python3 -m pip --python $(PILLOW)/bin/python install --quiet --require-hashes --only-binary :all: --requirement $<
 	touch $@
 
 .PHONY: gpu-compile
