@@ -1,6 +1,9 @@
 //! What the programs of all configs take of a GPU's memory, compiled for it without one: `make gpu-compile`.
 //!
-//! The figures are those of `twinflow-xla graph --target`, which is run for each row; its path is the only argument.
+//! The figures are those of `twinflow-xla graph --target`, which is run for each row; its path is the
+//! first argument. Others name tables (`configs`, `remat`, `gpus`, `text-to-image`); without one all are made.
+
+mod text_to_image;
 
 use std::{env, fs, path::PathBuf, process::Command};
 
@@ -95,7 +98,15 @@ fn other_gpus() {
 }
 
 fn main() {
-    every_program_of_every_config();
-    remat_and_micro_batches();
-    other_gpus();
+    let asked: Vec<String> = env::args().skip(2).collect();
+    let tables: [(&str, fn()); 4] = [
+        ("configs", every_program_of_every_config),
+        ("remat", remat_and_micro_batches),
+        ("gpus", other_gpus),
+        ("text-to-image", text_to_image::table),
+    ];
+    tables
+        .into_iter()
+        .filter(|(name, _)| asked.is_empty() || asked.iter().any(|asked| asked == name))
+        .for_each(|(_, make)| make());
 }
