@@ -14,6 +14,7 @@ DATASET := datasets/fashion-mnist.h5
 RUN ?= runs/quickstart
 JAX := .venv-bench
 PILLOW := .venv-import
+TORCH := .venv-bench-torch
 
 # mpirun refuses to run as root, as in containers, unless it is told twice; two ranks may share one core.
 ifeq ($(shell id -u),0)
@@ -137,6 +138,18 @@ $(PILLOW)/ready: bench/import-requirements.txt
 	@echo "Fetching Pillow and h5py (30 MB)"
 	python3 -m venv --clear --without-pip $(PILLOW)
 	python3 -m pip --python $(PILLOW)/bin/python install --quiet --require-hashes --only-binary :all: --requirement $<
+	touch $@
+
+.PHONY: bench-sana
+bench-sana: setup $(TORCH)/ready ## a SANA-shaped step against diffusers and PyTorch (docs/bench-sana.md)
+	cargo build --release --package twinflow-tests --example sana_step
+	python3 bench/sana.py --python $(TORCH)/bin/python --out docs/bench-sana.md
+
+$(TORCH)/ready: bench/sana-requirements.txt
+	@echo "Fetching PyTorch and diffusers (2 GB)"
+	python3 -m venv --clear --without-pip $(TORCH)
+	python3 -m pip --python $(TORCH)/bin/python install --quiet --require-hashes --no-deps --only-binary :all: \
+	    --requirement $<
 	touch $@
 
 .PHONY: gpu-compile
