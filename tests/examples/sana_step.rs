@@ -75,7 +75,7 @@ fn compile(client: &Client, network: &Sana, kept: (Params<TensorType>, Vec<Tenso
 }
 
 /// Seconds, loss and norm of the gradients of one step.
-fn run(step: &Step, params: &Params<Buffer>, batch: &Vec<Buffer>) -> (f64, f64, f64) {
+fn run(step: &Step, params: &Params<Buffer>, batch: &[Buffer]) -> (f64, f64, f64) {
     let start = Instant::now();
     let kept = (by_ref(params), batch.iter().collect());
     let (loss, gradients) = step.call(None, kept).unwrap_or_else(|error| panic!("{error}"));
