@@ -105,9 +105,12 @@ fn the_configs_that_come_with_the_program_load() {
         let data = &mut config.data;
         [data.height, data.width, data.channels] = match data.kind {
             DataKind::Toy => [1, 1, 2],
-            DataKind::Hdf5 => [28, 28, 1],
+            DataKind::Hdf5 => [32, 32, 1],
             DataKind::Synthetic => data.shape(),
         };
+        if data.kind == DataKind::Hdf5 {
+            (data.text_tokens, data.text_vocabulary) = (20, 2048);
+        }
         ResolvedConfig::of_checkpoint(config, Products::default()).trainer(1).unwrap();
     }
 }
