@@ -128,6 +128,8 @@ fn tokenizers_that_cannot_be_are_told() {
     let cut = place.run("data tokenizer d.h5 --vocabulary 300 --tokens 2").ok();
     cut.says(&["4 captions are longer than 2 tokens and are cut; --tokens 3 keeps all"]);
     assert_eq!(place.run("data tokenizer d.h5").code, Some(2));
+    let dit = "--set data.kind=hdf5 --set data.path=d.h5 --set model.kind=dit --set model.heads=2 --set train.steps=1";
+    place.train("dit", dit).ok().says(&["the dataset has captions, and this kind of model reads none"]);
     place.train("toy", "").ok();
     ran(place.command("sample --checkpoint toy --prompt").arg("a b").output().unwrap())
         .refused(&["was not trained on captions", "--labels"]);

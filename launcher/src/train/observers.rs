@@ -59,9 +59,9 @@ impl<'a> Observers<'a> {
     }
 
     /// Says what the run is.
-    pub fn begin(&self, folder: &Path, precision_note: Option<&str>) {
+    pub fn begin(&self, folder: &Path, notes: &[&str]) {
         self.progress.say(&format!("run folder {}", folder.display()));
-        precision_note.into_iter().for_each(|note| self.progress.say(note));
+        notes.iter().for_each(|note| self.progress.say(note));
     }
 
     /// Counts a step, skipped or not.

@@ -5,8 +5,10 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use miette::Result;
 use twinflow_array::HostArray;
-use twinflow_data::PrefetchLoader;
-use twinflow_runtime::{console::OrReport, engine::Engine, programs::phase_name, upload::Uploader, world::World};
+use twinflow_data::{PrefetchLoader, Source, Visit};
+use twinflow_runtime::{
+    console::OrReport, engine::Engine, model::Model, programs::phase_name, upload::Uploader, world::World,
+};
 use twinflow_training::{Metrics, Trainer};
 
 use super::{observers::Observers, setup::Setup, stop::StopRequest};
@@ -30,12 +32,13 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let batch_size = loader.plan().global_batch();
     let model = config.model()?.with_tokenizer(loader.source().tokenizer().cloned());
     let shown = Shown::of(loader.source(), &model)?;
+    let notes: Vec<&str> = config.precision_note().into_iter().chain(unread(loader.source(), &model)).collect();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
     let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
     let uploader = Uploader::new(trainer.batch_spec(), batch_size, model.null_condition().or_report()?);
     let drawing = DrawSamples::new(&folder, &config, &trainer, &model, shown, &devices);
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, &model, drawing)?;
-    observers.begin(&folder, config.precision_note());
+    observers.begin(&folder, &notes);
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
         let phase = trainer.phase_at(step);
@@ -68,6 +71,12 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
         }
     }
     Ok(observers.finish(&folder, config.data.classes, devices.peak_memory()))
+}
+
+/// What to know where a dataset has captions and the network reads none.
+fn unread(source: &dyn Source, model: &Model) -> Option<&'static str> {
+    let captioned = source.caption(Visit::first(0)).is_some() && model.prompt_tokens() == 0;
+    captioned.then_some("the dataset has captions, and this kind of model reads none: pictures are learnt without them")
 }
 
 /// Makes a phase the engine's: compiled, and begun. False if a signal came first.
