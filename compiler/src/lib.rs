@@ -27,7 +27,7 @@ pub use indexing::{concatenate, stack};
 pub use jit::{Jit, JitError, Traced, jit, to_device, to_host, types_of};
 pub use math::Operand;
 pub use ops::barrier::optimization_barrier;
-pub use ops::convolution::ConvConfig;
+pub use ops::conv_config::ConvConfig;
 pub use ops::dot_general::DotDims;
 pub use program::{Program, ProgramCost};
 pub use random::Key;

@@ -1,7 +1,7 @@
 //! Convolutions and their transposes.
 
 use crate::{
-    ops::convolution::{ConvConfig, Convolution},
+    ops::{conv_config::ConvConfig, convolution::Convolution},
     trace::Tensor,
 };
 

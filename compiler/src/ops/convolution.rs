@@ -3,54 +3,8 @@
 use ndarray::{ArrayD, Dimension, IxDyn};
 use twinflow_array::{DType, Shape, TensorType};
 
-use super::prelude::*;
+use super::{conv_config::ConvConfig, depthwise, prelude::*};
 use crate::stablehlo::signature;
-
-/// How the kernel moves over the input; one entry per spatial dim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConvConfig {
-    /// Steps of the kernel.
-    pub strides: Vec<usize>,
-    /// Zeros before and after the input (negative: cut off).
-    pub padding: Vec<(i64, i64)>,
-    /// The distance between neighbours of the input, zeros between them.
-    pub lhs_dilation: Vec<usize>,
-    /// The distance between the input's elements that neighbours of the kernel see.
-    pub rhs_dilation: Vec<usize>,
-    /// Blocks of channels that are convolved apart.
-    pub groups: usize,
-}
-
-impl ConvConfig {
-    /// Stride 1, no padding, no dilation, one group, for this number of spatial dims.
-    pub fn new(spatial: usize) -> Self {
-        ConvConfig {
-            strides: vec![1; spatial],
-            padding: vec![(0, 0); spatial],
-            lhs_dilation: vec![1; spatial],
-            rhs_dilation: vec![1; spatial],
-            groups: 1,
-        }
-    }
-
-    /// With this step along every dim.
-    pub fn with_stride(mut self, stride: usize) -> Self {
-        self.strides.fill(stride);
-        self
-    }
-
-    /// The same padding before and after every dim.
-    pub fn with_padding(mut self, padding: usize) -> Self {
-        self.padding.fill((padding as i64, padding as i64));
-        self
-    }
-
-    /// With channels in blocks.
-    pub fn with_groups(mut self, groups: usize) -> Self {
-        self.groups = groups;
-        self
-    }
-}
 
 /// `y[n, i.., g o] = sum over k.., c of x[n, i stride + k dilation - padding, g c] w[k.., c, g o]`, g the group.
 ///
@@ -154,6 +108,10 @@ impl Convolution {
         backwards.reverse(&pixels).transpose(&order)
     }
 
+    fn is_depthwise(&self, x: &[usize], w: &[usize]) -> bool {
+        depthwise::is_depthwise(&self.config, x, w)
+    }
+
     /// The order of dims that puts the first one before the last.
     fn batch_inside(&self) -> Vec<usize> {
         (1..=self.spatial()).chain([0, self.spatial() + 1]).collect()
@@ -214,7 +172,11 @@ impl Primitive<2> for Convolution {
              pad = {padding:?}, lhs_dilate = {lhs_dilation:?}, rhs_dilate = {rhs_dilation:?}}} \
              {{batch_group_count = 1 : i64, feature_group_count = {groups} : i64}}"
         );
+        let shifted = block.products().for_cpu && self.is_depthwise(&x.ty.shape, &w.ty.shape);
         block.product([x, w], self.compute, ty, |[x, w], ty, block| {
+            if shifted {
+                return depthwise::lower(&self.config, [&x, &w], ty, block);
+            }
             let types = signature(&[&x, &w], std::slice::from_ref(ty));
             block.emit(&format!("stablehlo.convolution({}, {}){attributes} : {types}", x.name, w.name), ty)
         })
@@ -222,9 +184,12 @@ impl Primitive<2> for Convolution {
 
     fn vjp<'t>(&self, [x, w]: [Tensor<'t>; 2], _: Tensor<'t>, y_bar: Tensor<'t>) -> [Option<Tensor<'t>>; 2] {
         let pixels = |tensor: Tensor<'t>| tensor.shape()[1..=self.spatial()].iter().product::<usize>();
-        let w_bar = match self.config.groups == 1 && pixels(y_bar) > pixels(x) {
-            true => self.kernel_cotangent_backwards(x, w, y_bar),
-            false => self.kernel_cotangent(x, w, y_bar),
+        let w_bar = if self.is_depthwise(&x.shape(), &w.shape()) {
+            depthwise::kernel_cotangent(&self.config, x, w, y_bar)
+        } else if self.config.groups == 1 && pixels(y_bar) > pixels(x) {
+            self.kernel_cotangent_backwards(x, w, y_bar)
+        } else {
+            self.kernel_cotangent(x, w, y_bar)
         };
         [Some(self.input_cotangent(x, w, y_bar)), Some(w_bar)]
     }
@@ -287,8 +252,14 @@ impl Primitive<2> for Convolution {
             sample(two.clone().with_padding(1), &[2, 3, 2, 2], &[3, 3, 2, 1]),
             sample(two.clone().with_stride(2), &[1, 4, 5, 1], &[2, 2, 1, 2]),
             sample(uneven, &[1, 4, 2, 4], &[2, 3, 2, 4]),
-            // One channel per group.
-            sample(two.with_groups(3).with_padding(1), &[1, 2, 3, 3], &[3, 3, 1, 3]),
+            // One channel per group, each with a kernel of its own or with two.
+            sample(two.clone().with_groups(3).with_padding(1), &[1, 2, 3, 3], &[3, 3, 1, 3]),
+            sample(
+                ConvConfig { padding: vec![(2, 1), (0, -1)], ..two.clone() }.with_groups(2),
+                &[2, 3, 4, 2],
+                &[2, 3, 1, 2],
+            ),
+            sample(two.with_groups(2).with_padding(1), &[1, 2, 3, 2], &[2, 2, 1, 4]),
             sample(ConvConfig::new(1).with_stride(3), &[2, 8, 2], &[2, 2, 3]),
             // More results than inputs, as transposed convolutions have.
             sample(spread, &[2, 3, 2, 2], &[2, 3, 2, 1]),

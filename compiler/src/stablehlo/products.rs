@@ -13,11 +13,14 @@ pub struct Products {
     /// Whether the plugin multiplies bf16 at bf16's rate. Where it does not, bf16 products are written as f32 products of
     /// the rounded operands: the same numbers, at f32's speed.
     pub native_bf16: bool,
+    /// Whether XLA's CPU code is to run them, for which convolutions channel by channel and sums over rows are written
+    /// in another way.
+    pub for_cpu: bool,
 }
 
 impl Default for Products {
     fn default() -> Self {
-        Products { native_bf16: true }
+        Products { native_bf16: true, for_cpu: true }
     }
 }
 
@@ -26,7 +29,8 @@ impl Products {
     /// elsewhere it widens operands one by one, or fails when the program runs.
     pub fn of(client: &Client) -> Self {
         let is_cpu = client.plugin().platform() == Platform::Cpu;
-        Products { native_bf16: !is_cpu || (processor_has_bf16() && flags_allow_bf16(&xla_flags())) }
+        let native_bf16 = !is_cpu || (processor_has_bf16() && flags_allow_bf16(&xla_flags()));
+        Products { native_bf16, for_cpu: is_cpu }
     }
 }
 

@@ -140,7 +140,8 @@ fn fill(
         on_progress(PictureProgress { done: spool.done(), total: pictures.len(), skipped: spool.skipped().len() });
         spool.save_now_and_then()?;
     }
-    spool.save()
+    // The squares need not be on the disk now: they go into the target.
+    spool.await_note()
 }
 
 /// Pictures that were not left out.

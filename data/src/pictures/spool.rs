@@ -4,7 +4,9 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
+    panic,
     path::{Path, PathBuf},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -22,9 +24,11 @@ pub(crate) struct Spool {
     pixels: File,
     note: Note,
     noted: Instant,
+    /// A note on its way to the disk, while more squares are made.
+    saving: Option<JoinHandle<Result<(), DataError>>>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     /// Of everything that the pixels depend on.
     key: u32,
@@ -52,7 +56,8 @@ impl Spool {
             return Err(DataError::ImportRuns { path: folder });
         }
         let note = fs::read(folder.join("note.json")).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
-        let mut spool = Spool { folder, pixels, note: Note { key, ..Note::default() }, noted: Instant::now() };
+        let mut spool =
+            Spool { folder, pixels, note: Note { key, ..Note::default() }, noted: Instant::now(), saving: None };
         let length = spool.pixels.metadata().map_err(spool.refused("read"))?.len();
         if let Some(note) = note.filter(|note| note.key == key && note.kept() * row_bytes as u64 <= length) {
             spool.note = note;
@@ -84,19 +89,30 @@ impl Spool {
         self.note.done += 1;
     }
 
-    /// Notes what is done, if the last note is old.
+    /// Begins to note what is done, if the last note is old; says what became of that.
     pub fn save_now_and_then(&mut self) -> Result<(), DataError> {
-        if self.noted.elapsed() < BETWEEN_NOTES { Ok(()) } else { self.save() }
+        let busy = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
+        if busy || self.noted.elapsed() < BETWEEN_NOTES {
+            return Ok(());
+        }
+        self.await_note()?;
+        let (folder, note) = (self.folder.clone(), self.note.clone());
+        let pixels = self.pixels.try_clone().map_err(self.refused("open"))?;
+        self.saving = Some(thread::spawn(move || note.save(&pixels, &folder)));
+        self.noted = Instant::now();
+        Ok(())
     }
 
     /// Notes what is done once it is on the disk.
     pub fn save(&mut self) -> Result<(), DataError> {
-        self.pixels.sync_data().map_err(self.refused("write"))?;
-        let text = serde_json::to_vec(&self.note).map_err(io::Error::from);
-        let written = text.and_then(|text| twinflow_files::write(&self.folder.join("note.json"), text));
-        written.map_err(io_error("write the note of", &self.folder))?;
-        self.noted = Instant::now();
-        Ok(())
+        self.await_note()?;
+        self.note.save(&self.pixels, &self.folder)
+    }
+
+    /// Waits for a note on its way.
+    pub fn await_note(&mut self) -> Result<(), DataError> {
+        let saved = self.saving.take().map(JoinHandle::join);
+        saved.map_or(Ok(()), |saved| saved.unwrap_or_else(|panic| panic::resume_unwind(panic)))
     }
 
     /// Reads all squares from the first on.
@@ -116,6 +132,14 @@ impl Spool {
 }
 
 impl Note {
+    /// Writes the note when the squares that it counts are on the disk.
+    fn save(&self, pixels: &File, folder: &Path) -> Result<(), DataError> {
+        pixels.sync_data().map_err(io_error("write", folder))?;
+        let text = serde_json::to_vec(self).map_err(io::Error::from);
+        let written = text.and_then(|text| twinflow_files::write(&folder.join("note.json"), text));
+        written.map_err(io_error("write the note of", folder))
+    }
+
     fn kept(&self) -> u64 {
         (self.done - self.skipped.len().min(self.done)) as u64
     }

@@ -61,11 +61,13 @@ mod tests {
     #[test]
     fn auto_is_bf16_where_it_pays_and_names_are_kept() {
         use PrecisionSetting::{Auto, Bf16, F32};
-        let on = |native_bf16, size| [Auto, F32, Bf16].map(|setting| setting.on(Products { native_bf16 }, size).0);
+        let on = |native_bf16, size| {
+            [Auto, F32, Bf16].map(|setting| setting.on(Products { native_bf16, ..Products::default() }, size).0)
+        };
         assert_eq!(on(true, 1_000_000), [Precision::Bf16, Precision::F32, Precision::Bf16]);
         assert_eq!(on(false, 1_000_000), [Precision::F32, Precision::F32, Precision::Bf16]);
         assert_eq!(on(true, 10_000), [Precision::F32, Precision::F32, Precision::Bf16]);
-        let note = |native_bf16, size| Auto.on(Products { native_bf16 }, size).1.unwrap();
+        let note = |native_bf16, size| Auto.on(Products { native_bf16, ..Products::default() }, size).1.unwrap();
         assert!(note(false, 1_000_000).contains("without AVX512-BF16") && note(true, 10_000).contains("so small"));
         assert_eq!(Bf16.on(Products::default(), 10_000).1, None);
     }

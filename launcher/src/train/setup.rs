@@ -90,7 +90,7 @@ impl Setup {
 /// How products are made where ranks' devices differ: as on the least of them, so that all trace the same program.
 fn common_products(world: &World, devices: &Devices) -> Products {
     let lacks_bf16 = world.all_reduce_max((!devices.products().native_bf16).into()) > 0;
-    Products { native_bf16: !lacks_bf16 }
+    Products { native_bf16: !lacks_bf16, ..devices.products() }
 }
 
 /// Rank 0's settings on every rank, so that files that differ between machines cannot split a run.

@@ -119,7 +119,8 @@ fn rounded_products() -> (Program, Vec<HostArray>) {
 #[test]
 fn bf16_products_are_the_same_numbers_where_the_plugin_has_no_kernels_for_them() {
     let (program, inputs) = rounded_products();
-    let [native, widened] = [true, false].map(|native_bf16| lower(&program, "main", Products { native_bf16 }, false));
+    let [native, widened] = [true, false]
+        .map(|native_bf16| lower(&program, "main", Products { native_bf16, ..Products::default() }, false));
     let narrow = |text: &str| {
         let mut products = text.lines().filter(|line| line.contains("dot_general") || line.contains(".convolution("));
         products.any(|line| line.contains("bf16"))
