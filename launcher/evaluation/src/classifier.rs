@@ -70,7 +70,7 @@ pub(crate) trait Lessons {
 }
 
 impl TrainedClassifier {
-    /// The classifier of a dataset's classes, by [`TrainedClassifier::learn`].
+    /// The classifier of a dataset's classes.
     ///
     /// # Errors
     /// Images that the classifier cannot take; what compiling, running or reading the data met.
