@@ -66,7 +66,7 @@ $(EMOJI)-held-out.h5: $(EMOJI)/training/metadata.jsonl | program
 
 # The tokenizer comes last, so that a file without one is made anew.
 $(EMOJI).h5: $(EMOJI)/training/metadata.jsonl | program
-	$(PROGRAM) data import --pictures $(EMOJI)/training --resolution 32 --out $@.new
+	$(PROGRAM) data import --pictures $(EMOJI)/training --resolution 32 --name emoji --out $@.new
 	$(PROGRAM) data tokenizer $@.new --vocabulary 2048
 	mv $@.new $@
 
