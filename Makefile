@@ -153,7 +153,7 @@ $(TORCH)/ready: bench/sana-requirements.txt
 	touch $@
 
 .PHONY: gpu-compile
-gpu-compile: program $(CUDA_COMPILER) $(DATASET) ## every program of every config, compiled for GPUs without one (docs/gpu-memory.md)
+gpu-compile: program $(CUDA_COMPILER) $(DATASET) $(EMOJI).h5 ## every program of every config, compiled for GPUs without one (docs/gpu-memory.md)
 	cargo run --release --package twinflow-tests --example gpu_memory -- $(PROGRAM)
 
 .PHONY: portable

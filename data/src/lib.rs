@@ -42,7 +42,7 @@ pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, Within, import_pictures};
 pub use prefetch::PrefetchLoader;
-pub use prompts::{CaptionLengths, prompt_fields, set_tokenizer};
+pub use prompts::{CaptionLengths, set_tokenizer};
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};
 pub use source::{
     Field, Fields, IMAGES, LABELS, POOLED_TEXT, Source, TEXT, TEXT_MASK, TOKENS, TextShape, Visit, byte_to_unit,

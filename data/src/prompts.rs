@@ -3,14 +3,12 @@
 use std::{fs, path::Path};
 
 use hdf5_metno::{Container, File};
-use twinflow_array::{HostArray, TensorType};
 use twinflow_files::{PartialFile, folder_of};
 use twinflow_hdf5::failed;
 use twinflow_tokenizer::{EncodedPrompt, Tokenizer, TokenizerError};
 
 use crate::{
-    DataError, Dataset, Field, Fields, TEXT_MASK, TOKENS, TextShape, Verify, error::io_error, schema::file_options,
-    stored::write_packed,
+    DataError, Dataset, Field, TextShape, Verify, error::io_error, schema::file_options, stored::write_packed,
 };
 
 /// Content of the tokenizer.json, u8 `[bytes]`, gzipped.
@@ -75,16 +73,6 @@ impl Prompts {
     pub fn read_tokens(stored: &Container) -> hdf5_metno::Result<usize> {
         stored.attr(PROMPT_TOKENS)?.read_scalar::<u64>().map(|tokens| tokens as usize)
     }
-}
-
-/// A prompt as the fields of one sample, arrays `[1, n]`.
-pub fn prompt_fields(prompt: &EncodedPrompt) -> Fields {
-    let row = |values: &[i32]| {
-        let mut row = HostArray::zeros(TensorType::new(twinflow_array::DType::I32, [1, values.len()]));
-        bytemuck::cast_slice_mut(row.bytes_mut()).copy_from_slice(values);
-        row
-    };
-    [(TOKENS.to_owned(), row(&prompt.ids)), (TEXT_MASK.to_owned(), row(&prompt.mask))].into()
 }
 
 /// Gives a dataset with captions a tokenizer, in the place of one that it has: rows of `tokens` tokens, or of as many as

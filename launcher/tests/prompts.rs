@@ -4,41 +4,8 @@ mod common;
 
 use std::fs;
 
-use common::{Place, Ran, ran};
+use common::{PROMPTED, Place, Ran, ran};
 use image::{ImageFormat, RgbImage};
-
-/// A network that reads prompts, of next to nothing.
-const PROMPTED: &str = r#"
-[run]
-name = "prompted"
-[device]
-platform = "cpu"
-optimization_level = 0
-[data]
-path = "d.h5"
-[text_encoder]
-width = 8
-depth = 1
-heads = 2
-[model]
-kind = "sd3"
-depth = 1
-heads = 2
-head_width = 4
-patch = 4
-dual_attention_layers = 0
-pooled_width = 4
-pos_embed_max_size = 2
-sample_size = 8
-[flow]
-steps = 2
-[train]
-steps = 3
-batch_size = 8
-precision = "f32"
-checkpoint_every = 2
-sample_every = 0
-"#;
 
 /// A place with pictures of two captions each, as `d.h5`, and the config `prompted.toml`.
 fn place() -> Place {

@@ -77,7 +77,8 @@ impl Target {
     /// How products are written for it.
     pub fn products(&self) -> Products {
         match &self.compiler {
-            Compiler::Absent(..) => Products::default(),
+            // Such targets are GPUs.
+            Compiler::Absent(..) => Products { for_cpu: false, ..Products::default() },
             Compiler::Here(devices) => devices.products(),
         }
     }

@@ -36,6 +36,39 @@ sample_every = 0
 per_class = 20
 "#;
 
+/// Settings of a network of next to nothing that reads the prompts of `d.h5`: two steps of flow matching, one of TwinFlow.
+pub const PROMPTED: &str = r#"
+[run]
+name = "prompted"
+[device]
+platform = "cpu"
+optimization_level = 0
+[data]
+path = "d.h5"
+[text_encoder]
+width = 8
+depth = 1
+heads = 2
+[model]
+kind = "sd3"
+depth = 1
+heads = 2
+head_width = 4
+patch = 4
+dual_attention_layers = 0
+pooled_width = 4
+pos_embed_max_size = 2
+sample_size = 8
+[flow]
+steps = 2
+[train]
+steps = 3
+batch_size = 8
+precision = "f32"
+checkpoint_every = 2
+sample_every = 0
+"#;
+
 /// Makes the second half of [`TINY`]'s steps TwinFlow steps.
 pub const BOTH_PHASES: &str = "--set flow.steps=4";
 

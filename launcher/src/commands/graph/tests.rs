@@ -38,6 +38,7 @@ fn from_file(name: &str, settings: &[&str]) -> Config {
 /// Compiles programs for an H200 (all without names), and compares XLA's plans with the types in them.
 fn check_plans(config: Config, names: &[&str]) {
     let target = Target::open("h200", &config.device).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!target.products().for_cpu, "a GPU is planned with the programs that it runs");
     let programs = Programs::of(config, target.products(), 1).unwrap();
     for (name, kind) in programs.named(None).unwrap() {
         if !names.is_empty() && !names.contains(&name.as_str()) {
