@@ -10,13 +10,14 @@ use twinflow_hdf5::failed;
 use twinflow_tokenizer::Tokenizer;
 
 use crate::{
-    Checksums, DataError, DatasetInfo, DatasetMetadata, Field, IMAGES, SCHEMA_VERSION, Source, Visit,
+    BucketInfo, Buckets, Checksums, DataError, DatasetInfo, DatasetMetadata, Field, Source, Visit,
     captions::Captions,
     error::io_error,
-    images::{Images, Scan},
+    image_arrays::ImageArrays,
+    images::Scan,
     prompts::Prompts,
     reader::{Content, compare_checksums},
-    schema::{BYTE_RANGE, LABELLED_VERSION, file_options},
+    schema::{BYTE_RANGE, file_options, schema_version},
     source::image_fields,
 };
 
@@ -47,7 +48,7 @@ pub struct Dataset {
     labels: Vec<i32>,
     captions: Option<Captions>,
     prompts: Option<Prompts>,
-    images: Images,
+    images: ImageArrays,
 }
 
 impl Dataset {
@@ -64,10 +65,10 @@ impl Dataset {
         let Content { metadata, value_range, images, labels, captions, prompts, checksums } =
             Content::read(path, &file, file_bytes)?;
         let labelled = metadata.classes > 0;
-        let has_checksums = checksums.images.is_some() && (checksums.labels.is_some() || !labelled);
+        let has_checksums = images.have_checksums() && (checksums.labels.is_some() || !labelled);
         let of_labels = labelled.then(|| crc32fast::hash(bytemuck::cast_slice(&labels)));
         let checksums = Checksums { labels: of_labels, ..checksums };
-        let range_known = value_range.is_some() || images.ty().dtype == DType::U8;
+        let range_known = value_range.is_some() || images.dtype() == DType::U8;
         let value_range = value_range.unwrap_or(BYTE_RANGE);
         let mut dataset = Dataset {
             path: path.to_owned(),
@@ -102,12 +103,12 @@ impl Dataset {
     }
 
     fn scan(&self) -> Result<Scan, DataError> {
-        Ok(self.images.scan().map_err(failed("read images of", &self.path))?)
+        // Damage first: a flipped bit may look like anything else that is wrong.
+        let compare = |name: &str, written, found| compare_checksums(&self.path, name, written, found);
+        self.images.scan(|error| failed("read images of", &self.path)(error).into(), compare)
     }
 
     fn check(&self, scan: &Scan) -> Result<(), DataError> {
-        // Damage first: a flipped bit may look like any of the rest.
-        compare_checksums(&self.path, IMAGES, self.checksums.images, scan.checksum)?;
         if let Some((index, value)) = scan.not_finite {
             return Err(self.content(DataError::NotFinite { index, value }));
         }
@@ -124,7 +125,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError::Hdf5`] if the images cannot be read.
     pub fn cached(mut self, budget: u64) -> Result<Self, DataError> {
-        let bytes = self.images.ty().bytes() as u64;
+        let bytes = self.images.bytes() as u64;
         if bytes > budget {
             tracing::info!(path = %self.path.display(), bytes, budget, "images stay on disk");
             return Ok(self);
@@ -135,7 +136,7 @@ impl Dataset {
 
     /// Whether all images are in memory.
     pub fn is_cached(&self) -> bool {
-        matches!(self.images, Images::InMemory(_))
+        self.images.are_in_memory()
     }
 
     /// Number of samples.
@@ -179,7 +180,7 @@ impl Dataset {
             path: self.path.clone(),
             name: metadata.name,
             source: metadata.source,
-            schema_version: if self.captions.is_some() { SCHEMA_VERSION } else { LABELLED_VERSION },
+            schema_version: schema_version(self.captions.is_some(), self.images.buckets().all().len()),
             captions: self.captions.as_ref().map_or(0, Captions::len),
             prompt_tokens: self.prompts.as_ref().map_or(0, |prompts| prompts.tokens),
             vocabulary: self.vocabulary(),
@@ -189,7 +190,8 @@ impl Dataset {
             height,
             width,
             channels,
-            image_dtype: self.images.ty().dtype.name().to_owned(),
+            image_dtype: self.images.dtype().name().to_owned(),
+            buckets: self.images.buckets().all().iter().map(BucketInfo::of).collect(),
             value_range: self.value_range,
             classes: metadata.classes,
             class_names: metadata.class_names,
@@ -202,7 +204,7 @@ impl Dataset {
 
     /// Whether images go to the device as stored; all others are scaled on the way.
     fn has_bytes(&self) -> bool {
-        self.images.ty().dtype == DType::U8 && self.value_range == BYTE_RANGE
+        self.images.dtype() == DType::U8 && self.value_range == BYTE_RANGE
     }
 
     /// Reads the captions of visits, which name samples that there are.
@@ -218,13 +220,13 @@ impl Dataset {
 
     /// Reads an image into `out`: bytes, or f32 in `[-1, 1]`. `stored` has room for it as it is in the file.
     fn read_image(&self, row: usize, stored: &mut HostArray, out: &mut [u8]) -> Result<(), DataError> {
-        let read = |into: &mut [u8]| self.images.read_rows(row..row + 1, into);
+        let read = |into: &mut [u8]| self.images.read(row, into);
         if self.has_bytes() {
             return Ok(read(out).map_err(failed("read images of", &self.path))?);
         }
         read(stored.bytes_mut()).map_err(failed("read images of", &self.path))?;
         let out: &mut [f32] = bytemuck::cast_slice_mut(out);
-        match self.images.ty().dtype {
+        match self.images.dtype() {
             DType::U8 => out.iter_mut().zip(stored.bytes()).for_each(|(out, byte)| *out = f32::from(*byte)),
             _ => bytemuck::cast_slice_mut(out).copy_from_slice(stored.bytes()),
         }
@@ -242,11 +244,15 @@ impl Dataset {
 
 impl Source for Dataset {
     fn fields(&self) -> Vec<Field> {
-        let shape = &self.images.ty().shape;
+        let buckets = self.images.buckets();
         let dtype = if self.has_bytes() { DType::U8 } else { DType::F32 };
-        let mut fields = image_fields(dtype, [shape[1], shape[2], shape[3]]);
+        let mut fields = image_fields(dtype, buckets.all()[buckets.largest()].shape);
         fields.extend(self.prompts.iter().flat_map(Prompts::fields));
         fields
+    }
+
+    fn buckets(&self) -> Buckets {
+        self.images.buckets().clone()
     }
 
     fn caption(&self, visit: Visit) -> Option<String> {
@@ -270,7 +276,9 @@ impl Source for Dataset {
     fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
         let [images, labels, text @ ..] = fields else { unreachable!("a source is given the fields that it names") };
         let labels: &mut [i32] = bytemuck::cast_slice_mut(labels.bytes_mut());
-        let mut stored = HostArray::zeros(self.images.row_type());
+        let buckets = self.images.buckets();
+        let bucket = visits.first().map_or(0, |visit| buckets.of_sample(visit.index));
+        let mut stored = HostArray::zeros(self.images.row_type(bucket));
         let row_bytes = images.ty().bytes() / visits.len().max(1);
         for ((&Visit { index, .. }, image), label) in
             visits.iter().zip(images.bytes_mut().chunks_exact_mut(row_bytes)).zip(labels)
@@ -278,6 +286,11 @@ impl Source for Dataset {
             let samples = self.len();
             let row = usize::try_from(index).ok().filter(|row| *row < samples);
             let row = row.ok_or(DataError::SampleIndex { index, samples })?;
+            if buckets.of_sample(index) != bucket {
+                let shape = |bucket: usize| buckets.all()[bucket].shape.to_vec();
+                let found = shape(buckets.of_sample(index));
+                return Err(DataError::OtherShape { index, found, expected: shape(bucket) });
+            }
             *label = self.labels[row];
             self.read_image(row, &mut stored, image)?;
         }

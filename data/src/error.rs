@@ -33,18 +33,18 @@ pub enum DataError {
     SchemaVersion { path: PathBuf, found: u64, supported: u32 },
     /// An array or attribute that does not follow the schema.
     #[error("'{object}' is {found}; it must be {expected}")]
-    Layout { object: &'static str, expected: String, found: String },
+    Layout { object: String, expected: String, found: String },
     /// An array that the file lacks.
     #[error("there is no '{name}' (the file has: {})", if members.is_empty() { "nothing".to_owned() } else { members.join(", ") })]
-    NoArray { name: &'static str, members: Vec<String> },
+    NoArray { name: String, members: Vec<String> },
     /// An array of which chunks were never written: they read as zeros.
     #[error(
         "{percent} % of '{name}' were written, the rest reads as zeros, as if the program that wrote it was stopped"
     )]
-    Unwritten { name: &'static str, percent: u32 },
+    Unwritten { name: String, percent: u32 },
     /// Stored bytes are not those that were written.
     #[error("'{}' is damaged: dataset '{dataset}' has checksum {found:08x}, written as {expected:08x}; import it again", path.display())]
-    Checksum { path: PathBuf, dataset: &'static str, expected: u32, found: u32 },
+    Checksum { path: PathBuf, dataset: String, expected: u32, found: u32 },
     /// An IDX file that starts with other bytes than it should.
     #[error("'{}' is no IDX file of {expected}: it starts with the bytes {found:02x?}", path.display())]
     IdxMagic { path: PathBuf, expected: &'static str, found: [u8; 4] },
@@ -94,12 +94,24 @@ pub enum DataError {
     /// Images whose values have little to do with the range that the file gives.
     #[error("images hold values from {} to {}, far outside value_range [{}, {}]: correct it", found[0], found[1], value_range[0], value_range[1])]
     ValueRange { found: [f64; 2], value_range: [f64; 2] },
+    /// Arrays of images that differ in more than height and width.
+    #[error("'{name}' holds {found}, other arrays of images {expected}: one element type, one number of channels")]
+    MixedImages { name: String, found: String, expected: String },
+    /// A sample that does not go into an array beside others.
+    #[error("sample {index} is of {found:?} (height, width, channels), the samples beside it of {expected:?}")]
+    OtherShape { index: u64, found: Vec<usize>, expected: Vec<usize> },
     /// Captions that cannot be told apart.
     #[error("'{name}' does not divide the captions: offsets ascend from 0 to the end, and the text is UTF-8")]
     CaptionOffsets { name: &'static str },
     /// Captions of another number of images.
     #[error("{images} images but captions of {captions}")]
     CaptionCount { images: usize, captions: usize },
+    /// A resolution for which there is no shape.
+    #[error(
+        "no bucket near {resolution} x {resolution} has sides that are multiples of {unit} and at most {most_aspect} times \
+         each other: take a smaller multiple or a greater aspect ratio"
+    )]
+    Buckets { resolution: u32, unit: u32, most_aspect: f64 },
     /// A picture that cannot be used.
     #[error("picture '{name}': {fault}; repair it, or leave such pictures out by --skip-damaged")]
     Picture { name: String, fault: PictureFault },

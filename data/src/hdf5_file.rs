@@ -7,7 +7,7 @@ use twinflow_array::{DType, TensorType};
 use twinflow_hdf5::failed;
 
 use crate::{
-    DataError, Dataset, DatasetInfo, DatasetMetadata, Verify, Within,
+    DataError, DatasetInfo, DatasetMetadata, Within,
     dataset::{check_range, likely_range},
     images::Images,
     labels::{self, LabelLayout},
@@ -78,7 +78,7 @@ pub fn import_hdf5(
     let range = arrays.range.unwrap_or(usual);
     check_range(&scan, range)?;
     let shape = images.ty().shape.clone();
-    let next_rows = |rows: Range<usize>, out: &mut [u8]| match layout {
+    let next_rows = |_, rows: Range<usize>, out: &mut [u8]| match layout {
         ImageLayout::Nhwc => images.read_rows(rows, out),
         ImageLayout::Nchw => {
             let mut stored = vec![0; out.len()];
@@ -88,8 +88,7 @@ pub fn import_hdf5(
             Ok(())
         }
     };
-    write_blocks(target, images.ty(), Annotations::Labels(&labels), &metadata, range, next_rows)?;
-    Ok(Dataset::open(target, Verify::Yes)?.info())
+    write_blocks(target, std::slice::from_ref(images.ty()), Annotations::Labels(&labels), &metadata, range, next_rows)
 }
 
 struct Input<'p> {

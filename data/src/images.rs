@@ -5,7 +5,7 @@ use std::ops::Range;
 use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor};
 use twinflow_array::{DType, HostArray, TensorType};
 
-use crate::stored::Stored;
+use crate::stored::{Stored, joined};
 
 /// Bytes read at once in a pass over all images: large enough for full speed, small beside the images.
 const BLOCK_BYTES: usize = 4 << 20;
@@ -57,15 +57,16 @@ impl Images {
         Ok(())
     }
 
-    /// The same images in memory, without a second copy on the way.
-    pub fn into_memory(self) -> hdf5_metno::Result<Self> {
-        let Images::OnDisk { stored, ty } = self else { return Ok(self) };
-        let mut images = HostArray::zeros(ty);
+    /// Brings the images into memory, without a second copy on the way.
+    pub fn take_into_memory(&mut self) -> hdf5_metno::Result<()> {
+        let Images::OnDisk { stored, ty } = self else { return Ok(()) };
+        let mut images = HostArray::zeros(ty.clone());
         match images.dtype() {
             DType::U8 => stored.dataset.read_into_raw::<u8>(images.bytes_mut())?,
             _ => stored.dataset.read_into_raw::<f32>(bytemuck::cast_slice_mut(images.bytes_mut()))?,
         };
-        Ok(Images::InMemory(images))
+        *self = Images::InMemory(images);
+        Ok(())
     }
 
     /// Looks at all images, block by block.
@@ -92,6 +93,15 @@ impl Images {
 }
 
 impl Scan {
+    /// Of images that lie behind these `length` bytes, with their own length.
+    pub fn and_then(self, (next, next_length): (Scan, usize), length: usize) -> Scan {
+        Scan {
+            checksum: joined([(self.checksum, length), (next.checksum, next_length)]),
+            range: [self.range[0].min(next.range[0]), self.range[1].max(next.range[1])],
+            not_finite: self.not_finite.or(next.not_finite),
+        }
+    }
+
     fn add_bytes(&mut self, bytes: &[u8]) {
         let (least, greatest) = bytes.iter().fold((u8::MAX, 0), |(low, high), byte| (low.min(*byte), high.max(*byte)));
         self.range = [self.range[0].min(least.into()), self.range[1].max(greatest.into())];

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::Serialize;
 
+use crate::Bucket;
+
 /// Everything known about a dataset file.
 #[allow(missing_docs, reason = "most names say all")]
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,6 +25,9 @@ pub struct DatasetInfo {
     /// CRC-32 of the tokenizer.
     pub tokenizer: Option<u32>,
     pub samples: usize,
+    /// By shape, in the order of samples.
+    pub buckets: Vec<BucketInfo>,
+    /// Of the bucket with most samples, as is the width.
     pub height: usize,
     pub width: usize,
     pub channels: usize,
@@ -42,6 +47,22 @@ pub struct DatasetInfo {
     pub has_checksums: bool,
 }
 
+/// Samples whose images have one shape.
+#[allow(missing_docs, reason = "the names say all")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BucketInfo {
+    pub height: usize,
+    pub width: usize,
+    pub samples: u64,
+}
+
+impl BucketInfo {
+    pub(crate) fn of(bucket: &Bucket) -> Self {
+        let [height, width, _] = bucket.shape;
+        BucketInfo { height, width, samples: bucket.samples.end - bucket.samples.start }
+    }
+}
+
 /// CRC-32 sums; none where the file has none and the data were not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Checksums {
@@ -54,11 +75,28 @@ pub struct Checksums {
 impl fmt::Display for DatasetInfo {
     /// Aligned lines for a terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DatasetInfo { samples, height, width, channels, image_dtype, value_range: [low, high], .. } = self;
+        let DatasetInfo { samples, channels, image_dtype, value_range: [low, high], .. } = self;
         writeln!(f, "dataset    {} (schema version {})", self.name, self.schema_version)?;
         writeln!(f, "file       {} ({:.1} MB)", self.path.display(), self.file_bytes as f64 / 1e6)?;
         writeln!(f, "source     {}", self.source)?;
-        writeln!(f, "images     {samples} of {height} x {width} x {channels}, {image_dtype} in [{low}, {high}]")?;
+        match &self.buckets[..] {
+            [BucketInfo { height, width, .. }] => {
+                writeln!(
+                    f,
+                    "images     {samples} of {height} x {width} x {channels}, {image_dtype} in [{low}, {high}]"
+                )?;
+            }
+            buckets => {
+                let count = buckets.len();
+                writeln!(
+                    f,
+                    "images     {samples} of {channels} channels in {count} shapes, {image_dtype} in [{low}, {high}]"
+                )?;
+                for BucketInfo { height, width, samples } in buckets {
+                    writeln!(f, "{samples:>9}  {height} x {width} (height x width)")?;
+                }
+            }
+        }
         let sum = |checksum: Option<u32>| checksum.map_or("unknown".to_owned(), |sum| format!("{sum:08x}"));
         let origin = if self.has_checksums { "" } else { " (the file has none)" };
         let Checksums { images, labels } = self.checksums;

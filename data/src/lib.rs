@@ -9,12 +9,14 @@
 compile_error!("files and checksums are little-endian, and elements are taken as bytes without a swap");
 
 mod batch_plan;
+mod buckets;
 mod captions;
 mod counter_bits;
 mod dataset;
 mod error;
 mod hdf5_file;
 mod idx;
+mod image_arrays;
 mod images;
 mod import;
 mod info;
@@ -33,14 +35,17 @@ mod toy_2d;
 mod write;
 
 pub use batch_plan::{BatchPlan, Shard};
+pub use buckets::{Bucket, Buckets};
 pub use dataset::{DEFAULT_CACHE_BYTES, Dataset, Verify};
 pub use error::DataError;
 pub use hdf5_file::{Hdf5Arrays, ImageLayout, import_hdf5};
 pub use import::{FASHION_MNIST_CLASSES, import_idx};
-pub use info::{Checksums, DatasetInfo};
+pub use info::{BucketInfo, Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
-pub use pictures::{Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, Within, import_pictures};
+pub use pictures::{
+    Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, Shapes, Within, import_pictures,
+};
 pub use prefetch::PrefetchLoader;
 pub use prompts::{CaptionLengths, set_tokenizer};
 pub use schema::{DatasetMetadata, SCHEMA_NAME, SCHEMA_VERSION};

@@ -1,11 +1,11 @@
 //! Batches as a pure function of (seed, step, rank, world size).
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use twinflow_array::{DType, HostArray, TensorType};
 
 use crate::{
-    BatchPlan, DataError, Fields, IMAGES, Permutation, Shard, Source, Visit,
+    BatchPlan, Buckets, DataError, Fields, IMAGES, Permutation, Shard, Source, Visit,
     counter_bits::{self, Stream},
 };
 
@@ -25,12 +25,14 @@ pub type StepBatches = Vec<Vec<Batch>>;
 
 /// Gives the batches of any step at once: nothing to wind forward, nothing to save.
 ///
-/// Step `s` of global batch `B` takes the positions `s * B .. (s + 1) * B` of an endless stream. Position `p` of a
-/// source of `n` samples is in epoch `p / n` and takes sample `permutation(seed, epoch)(p % n)`; of an endless source,
+/// Step `s` takes its samples from one of the source's [`Buckets`]. If `k` steps took that bucket before, step `s` of
+/// global batch `B` takes the positions `k * B .. (k + 1) * B` of the bucket's endless stream. Position `p` of a bucket
+/// of `n` samples is in epoch `p / n` and takes its sample `permutation(seed, epoch)(p % n)`; of an endless source,
 /// sample `p`. The positions are dealt out by the [`BatchPlan`].
 #[derive(Clone)]
 pub struct Loader {
     source: Arc<dyn Source>,
+    buckets: Buckets,
     plan: BatchPlan,
     seed: u64,
     rank: usize,
@@ -49,7 +51,8 @@ impl Loader {
         if source.samples() == Some(0) {
             return Err(DataError::Zero { what: "number of samples" });
         }
-        Ok(Loader { source, plan, seed, rank, flip: false })
+        let buckets = source.buckets();
+        Ok(Loader { source, buckets, plan, seed, rank, flip: false })
     }
 
     /// Whether to mirror images left to right, each with probability 1/2 by (seed, place in the stream); off at first.
@@ -62,6 +65,11 @@ impl Loader {
     /// Where samples come from.
     pub fn source(&self) -> &dyn Source {
         self.source.as_ref()
+    }
+
+    /// Which samples have images of one shape, and which of them a step takes.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// Who takes which rows of the global batch.
@@ -80,22 +88,27 @@ impl Loader {
     }
 
     fn shard_at(&self, step: u64, shard: Shard) -> Result<Batch, DataError> {
-        let first = step.wrapping_mul(self.plan.global_batch() as u64);
         let positions = self.plan.global_positions(shard);
-        let stream: Vec<u64> = positions.into_iter().map(|position| first.wrapping_add(position as u64)).collect();
-        let mut fields = self.source.gather_visits(&self.visits(&stream))?;
+        let places = |steps: u64| -> Vec<u64> {
+            let first = steps.wrapping_mul(self.plan.global_batch() as u64);
+            positions.iter().map(|position| first.wrapping_add(*position as u64)).collect()
+        };
+        let (stream, turn) = (places(step), self.buckets.turn(step));
+        let bucket = &self.buckets.all()[turn.bucket];
+        let mut fields = self.source.gather_visits(&self.visits(&bucket.samples, &places(turn.number)))?;
         if let Some(images) = fields.get_mut(IMAGES).filter(|_| self.flip) {
             self.flip_images(&stream, images);
         }
         Ok(Batch { fields, sample_index: sample_index(&stream) })
     }
 
-    /// The visit for each place in the stream.
-    fn visits(&self, stream: &[u64]) -> Vec<Visit> {
+    /// The visit for each place in the stream of a bucket's samples.
+    fn visits(&self, bucket: &Range<u64>, stream: &[u64]) -> Vec<Visit> {
         let seed = self.seed;
-        let Some(samples) = self.source.samples() else {
+        if self.source.samples().is_none() {
             return stream.iter().map(|place| Visit { index: *place, epoch: 0, seed }).collect();
-        };
+        }
+        let samples = bucket.end - bucket.start;
         let epoch = |place: u64| (place / samples, Permutation::new(samples, self.seed, place / samples));
         // Places ascend, so the order changes once per epoch and not once per sample.
         let mut current = epoch(stream[0]);
@@ -103,7 +116,7 @@ impl Loader {
             if place / samples != current.0 {
                 current = epoch(*place);
             }
-            Visit { index: current.1.apply(place % samples), epoch: current.0, seed }
+            Visit { index: bucket.start + current.1.apply(place % samples), epoch: current.0, seed }
         };
         stream.iter().map(visit).collect()
     }
@@ -211,6 +224,58 @@ mod tests {
         }
         samples.sort_by_key(|sample| sample.0);
         samples
+    }
+
+    /// Samples in buckets of 1 x 2 and 2 x 1.
+    struct Shapes([u64; 2]);
+
+    impl Source for Shapes {
+        fn fields(&self) -> Vec<Field> {
+            image_fields(DType::F32, [1, 2, 1])
+        }
+
+        fn buckets(&self) -> Buckets {
+            Buckets::new([([1, 2, 1], self.0[0]), ([2, 1, 1], self.0[1])])
+        }
+
+        fn classes(&self) -> usize {
+            1000
+        }
+
+        fn samples(&self) -> Option<u64> {
+            Some(self.0.iter().sum())
+        }
+
+        fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError> {
+            let indices: Vec<f64> = visits.iter().map(|visit| visit.index as f64).collect();
+            fields[1] = HostArray::from_f64(fields[1].ty().clone(), &indices).unwrap();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_batch_is_of_one_bucket_and_every_bucket_has_epochs_of_its_own() {
+        let plan = BatchPlan::new(&[5], 1, 1, 1).unwrap();
+        let loader = Loader::new(Arc::new(Shapes([20, 10])), plan, 3, 0).unwrap();
+        let mut drawn = [Vec::new(), Vec::new()];
+        for step in 0..12 {
+            let batch = loader.batch_at(step).unwrap().remove(0).remove(0);
+            let bucket = loader.buckets().of_step(step);
+            let shape = loader.buckets().all()[bucket].shape;
+            assert_eq!(batch.fields[IMAGES].shape()[..], [&[5], &shape[..]].concat());
+            let stream: Vec<u32> = (5 * step as u32..).take(5).collect();
+            assert_eq!(batch.sample_index.as_slice::<u32>().unwrap(), stream);
+            drawn[bucket].extend_from_slice(labels(&batch));
+        }
+        for (drawn, samples) in drawn.iter().zip([0..20, 20..30]) {
+            for epoch in drawn.chunks(samples.len()) {
+                let mut epoch = epoch.to_vec();
+                epoch.sort_unstable();
+                assert_eq!(epoch, samples.clone().collect::<Vec<_>>());
+            }
+            assert_eq!(drawn.len(), 2 * samples.len());
+        }
+        assert_ne!(drawn[0][..20], drawn[0][20..]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hdf5_metno::{
-    Dataset as Hdf5Dataset, File, H5Type,
+    Dataset as Hdf5Dataset, File, H5Type, LocationType,
     types::{TypeDescriptor, VarLenUnicode},
 };
 use twinflow_array::Element;
@@ -13,6 +13,7 @@ use twinflow_tokenizer::Tokenizer;
 use crate::{
     Checksums, DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
     captions::{CAPTION_OFFSETS, CAPTIONS, Captions, IMAGE_CAPTIONS},
+    image_arrays::{ImageArrays, NamedImages},
     images::{Images, image_type},
     labels::{self, LabelLayout},
     prompts::{PROMPT_TOKENS, Prompts, TOKENIZER},
@@ -26,7 +27,7 @@ const LABEL_ROWS: usize = 1 << 14;
 pub(crate) struct Content {
     pub metadata: DatasetMetadata,
     pub value_range: Option<[f64; 2]>,
-    pub images: Images,
+    pub images: ImageArrays,
     pub labels: Vec<i32>,
     pub captions: Option<Captions>,
     pub prompts: Option<Prompts>,
@@ -60,14 +61,14 @@ impl Content {
             Some(captions) if unlabelled => Some(StoredLabels::none(captions.images())),
             _ => reader.labels()?,
         };
-        if let (Some((images, images_checksum)), Some(labels)) = (images, labels) {
+        if let (Some(images), Some(labels)) = (images, labels) {
             let classes = match (classes, class_names.len()) {
                 _ if unlabelled => 0,
                 (Some(classes), _) => classes as usize,
                 (None, 0) => labels.layout.classes(&labels.values),
                 (None, names) => names,
             };
-            let samples = images.ty().shape[0];
+            let samples = images.len();
             if let Some(captions) = captions.as_ref().map(Captions::images).filter(|captions| *captions != samples) {
                 reader.problems.push(DataError::CaptionCount { images: samples, captions });
             }
@@ -77,7 +78,7 @@ impl Content {
             };
             if reader.problems.is_empty() {
                 let metadata = DatasetMetadata { name: name.unwrap_or_default(), source, classes, class_names };
-                let checksums = Checksums { images: images_checksum, labels: labels.checksum };
+                let checksums = Checksums { images: images.checksum(), labels: labels.checksum };
                 return Ok(Content { metadata, value_range, images, labels: values, captions, prompts, checksums });
             }
         }
@@ -113,15 +114,42 @@ impl Reader<'_> {
         }
     }
 
-    fn images(&mut self) -> Result<Option<(Images, Option<u32>)>, DataError> {
-        let Some(stored) = self.open(IMAGES)? else { return Ok(None) };
+    /// The array of images, or the group of arrays of images, by name.
+    fn images(&mut self) -> Result<Option<ImageArrays>, DataError> {
+        let names = self.image_arrays()?;
+        let mut arrays = Vec::with_capacity(names.len());
+        for name in &names {
+            arrays.extend(self.image_array(name)?);
+        }
+        if arrays.len() < names.len() || arrays.is_empty() {
+            return Ok(None);
+        }
+        Ok(ImageArrays::new(arrays).map_err(|problem| self.problems.push(problem)).ok())
+    }
+
+    fn image_arrays(&mut self) -> Result<Vec<String>, DataError> {
+        let is_group = self.file.loc_info_by_name(IMAGES).is_ok_and(|info| info.loc_type == LocationType::Group);
+        if !is_group {
+            return Ok(vec![IMAGES.to_owned()]);
+        }
+        let members = self.file.group(IMAGES).and_then(|group| group.member_names());
+        let mut members = members.map_err(failed("list the images of", self.path))?;
+        members.sort_unstable();
+        if members.is_empty() {
+            self.refuse(IMAGES, "an array, or a group with an array for each shape", "an empty group".to_owned());
+        }
+        Ok(members.into_iter().map(|member| format!("{IMAGES}/{member}")).collect())
+    }
+
+    fn image_array(&mut self, name: &str) -> Result<Option<NamedImages>, DataError> {
+        let Some(stored) = self.open(name)? else { return Ok(None) };
         match image_type(&stored.element, &stored.shape) {
             Ok(ty) => {
                 let checksum = self.checksum(&stored.dataset)?;
-                Ok(Some((Images::OnDisk { stored, ty }, checksum)))
+                Ok(Some(NamedImages { name: name.to_owned(), images: Images::OnDisk { stored, ty }, checksum }))
             }
             Err(expected) => {
-                self.refuse(IMAGES, expected, stored.describe());
+                self.refuse(name, expected, stored.describe());
                 Ok(None)
             }
         }
@@ -212,16 +240,16 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// [`DataError::Hdf5`] if it is there but cannot be opened.
-    fn open(&mut self, name: &'static str) -> Result<Option<Stored>, DataError> {
+    fn open(&mut self, name: &str) -> Result<Option<Stored>, DataError> {
         if !self.file.link_exists(name) {
             let members = self.file.member_names().unwrap_or_default();
-            self.problems.push(DataError::NoArray { name, members });
+            self.problems.push(DataError::NoArray { name: name.to_owned(), members });
             return Ok(None);
         }
         let stored = Stored::open(self.file, name).map_err(failed("open a dataset of", self.path))?;
         let written = stored.share_written(self.file_bytes);
         if written < 1.0 {
-            self.problems.push(DataError::Unwritten { name, percent: (written * 100.0) as u32 });
+            self.problems.push(DataError::Unwritten { name: name.to_owned(), percent: (written * 100.0) as u32 });
             return Ok(None);
         }
         if !stored.fits(self.file_bytes) {
@@ -240,8 +268,8 @@ impl Reader<'_> {
         Ok(Some(checksum.map_err(failed("read a checksum of", self.path))?))
     }
 
-    fn refuse(&mut self, object: &'static str, expected: impl Into<String>, found: String) {
-        self.problems.push(DataError::Layout { object, expected: expected.into(), found });
+    fn refuse(&mut self, object: &str, expected: impl Into<String>, found: String) {
+        self.problems.push(DataError::Layout { object: object.to_owned(), expected: expected.into(), found });
     }
 
     /// An attribute; none if it is missing, or if it cannot be read so, which is noted.
@@ -291,15 +319,10 @@ impl Reader<'_> {
 }
 
 /// Refuses bytes that are not those written.
-pub(crate) fn compare_checksums(
-    path: &Path,
-    dataset: &'static str,
-    written: Option<u32>,
-    found: u32,
-) -> Result<(), DataError> {
+pub(crate) fn compare_checksums(path: &Path, dataset: &str, written: Option<u32>, found: u32) -> Result<(), DataError> {
     match written {
         Some(expected) if expected != found => {
-            Err(DataError::Checksum { path: path.to_owned(), dataset, expected, found })
+            Err(DataError::Checksum { path: path.to_owned(), dataset: dataset.to_owned(), expected, found })
         }
         _ => Ok(()),
     }

@@ -1,12 +1,13 @@
-//! Version 2 of the dataset schema. docs/data-format.md says the same for people with h5py.
+//! Version 3 of the dataset schema. docs/data-format.md says the same for people with h5py.
 //!
 //! | object | kind | content |
 //! |---|---|---|
 //! | `images` | u8 or f32 `[n, height, width, channels]` (gray: `[n, height, width]`) | pixels |
+//! | `images/HEIGHTxWIDTH` | as `images`, in its place | an array for each shape of images; samples are in the order of the arrays' names |
 //! | `labels` | numbers `[n]` (or `[n, 1]` ..), or one-hot `[n, classes]` | classes, 0 to `classes - 1` |
 //! | `captions`, `caption_offsets`, `image_captions` | u8 `[bytes]`, u64 `[captions + 1]`, u64 `[n + 1]` | UTF-8 of all captions; where each begins, and the end; each image's first caption, and their number |
 //! | `checksum` on each of them | u32 attribute | CRC-32 (IEEE 802.3) of little-endian bytes, row-major; of the labels as i32 |
-//! | `schema`, `schema_version` | string, u32 attributes of the file | `twinflow-dataset`, 2 with captions, 1 without |
+//! | `schema`, `schema_version` | string, u32 attributes of the file | `twinflow-dataset`, 3 with images of several shapes, else 2 with captions, 1 without |
 //! | `name`, `source` | string attributes of the file | the set's name, and where its data came from |
 //! | `classes`, `class_names` | u32, string (JSON list, empty if unnamed) attributes of the file | |
 //! | `value_range` | f64 `[2]` attribute of the file | the values that stand for black and white |
@@ -26,10 +27,17 @@ use hdf5_metno::FileBuilder;
 
 /// The value of the file's attribute `schema`.
 pub const SCHEMA_NAME: &str = "twinflow-dataset";
-/// The newest version that is read; written where there are captions.
-pub const SCHEMA_VERSION: u32 = 2;
-/// Written where there are none, so that older programs read the file.
-pub(crate) const LABELLED_VERSION: u32 = 1;
+/// The newest version that is read.
+pub const SCHEMA_VERSION: u32 = 3;
+
+/// The version of a file with or without captions and with so many arrays of images: the oldest that has such, so that
+/// older programs read what they can.
+pub(crate) fn schema_version(has_captions: bool, image_arrays: usize) -> u32 {
+    match image_arrays {
+        ..=1 => 1 + u32::from(has_captions),
+        _ => SCHEMA_VERSION,
+    }
+}
 
 /// The values that stand for black and white in bytes.
 pub(crate) const BYTE_RANGE: [f64; 2] = [0.0, 255.0];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use twinflow_array::{DType, HostArray, TensorType};
 use twinflow_tokenizer::Tokenizer;
 
-use crate::DataError;
+use crate::{Buckets, DataError};
 
 /// Name of the field that every source has: `[height, width, channels]`, u8 in `[0, 255]` or f32 in about `[-1, 1]`.
 pub const IMAGES: &str = "images";
@@ -53,9 +53,14 @@ pub struct Field {
 /// Samples by index. A sample is a pure function of the source and its visit, so any process may ask for any sample at
 /// any time.
 pub trait Source: Send + Sync {
-    /// What a sample consists of; [`IMAGES`] is always among it. Points are images of height and width 1 with one
-    /// channel per coordinate, so that one convention serves both.
+    /// What a sample consists of; [`IMAGES`] is always among it, in the shape of the bucket with most samples. Points
+    /// are images of height and width 1 with one channel per coordinate, so that one convention serves both.
     fn fields(&self) -> Vec<Field>;
+
+    /// Samples by the shape of their images; they differ in nothing else.
+    fn buckets(&self) -> Buckets {
+        Buckets::single(self.sample_shape(), self.samples())
+    }
 
     /// Number of classes: labels are below it.
     fn classes(&self) -> usize;
@@ -64,11 +69,11 @@ pub trait Source: Send + Sync {
     fn samples(&self) -> Option<u64>;
 
     /// Writes the samples of the given visits, in that order, into one array `[visits.len(), ..]` for each of
-    /// [`Source::fields`].
+    /// [`Source::fields`], images in the shape of the first visit's bucket.
     ///
     /// # Errors
-    /// [`DataError::SampleIndex`] for an index that is not below [`Source::samples`], and whatever keeps the source
-    /// from being read.
+    /// [`DataError::SampleIndex`] for an index that is not below [`Source::samples`], [`DataError::OtherShape`] for
+    /// samples of several buckets, and whatever keeps the source from being read.
     fn read(&self, visits: &[Visit], fields: &mut [HostArray]) -> Result<(), DataError>;
 
     /// The samples of the given indices, in that order, as they are on their first visit.
@@ -84,14 +89,18 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// As [`Source::read`].
     fn gather_visits(&self, visits: &[Visit]) -> Result<Fields, DataError> {
-        let fields = self.fields();
+        let mut fields = self.fields();
+        if let (Some(visit), Some(images)) = (visits.first(), fields.iter_mut().find(|field| field.name == IMAGES)) {
+            let buckets = self.buckets();
+            images.ty.shape = buckets.all()[buckets.of_sample(visit.index)].shape.into();
+        }
         let mut arrays: Vec<_> =
             fields.iter().map(|field| HostArray::zeros(rows_of(&field.ty, visits.len()))).collect();
         self.read(visits, &mut arrays)?;
         Ok(fields.into_iter().map(|field| field.name).zip(arrays).collect())
     }
 
-    /// Element type and shape `[height, width, channels]` of an image.
+    /// Element type and shape `[height, width, channels]` of an image of the bucket with most samples.
     fn image_type(&self) -> TensorType {
         let images = self.fields().into_iter().find(|field| field.name == IMAGES);
         images.expect("every source has images").ty
@@ -126,7 +135,7 @@ pub trait Source: Send + Sync {
         text
     }
 
-    /// Height, width and channels.
+    /// Height, width and channels of an image of the bucket with most samples.
     fn sample_shape(&self) -> [usize; 3] {
         (*self.image_type().shape).try_into().expect("images are [height, width, channels]")
     }

@@ -77,3 +77,12 @@ pub(crate) fn write_packed<T: Element + H5Type>(
 pub(crate) fn write_checksum(stored: &Hdf5Dataset, checksum: u32) -> hdf5_metno::Result<()> {
     stored.new_attr::<u32>().create("checksum")?.write_scalar(&checksum)
 }
+
+/// The CRC-32 of pieces that lie one after the other, by their own and their lengths.
+pub(crate) fn joined(pieces: impl IntoIterator<Item = (u32, usize)>) -> u32 {
+    let mut all = crc32fast::Hasher::new();
+    for (checksum, length) in pieces {
+        all.combine(&crc32fast::Hasher::new_with_initial_len(checksum, length as u64));
+    }
+    all.finalize()
+}

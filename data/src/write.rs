@@ -1,6 +1,6 @@
 //! Writing a dataset file.
 
-use std::{fs, ops::Range, path::Path};
+use std::{fs, ops::Range, path::Path, thread};
 
 use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
 use ndarray::ArrayView4;
@@ -9,11 +9,12 @@ use twinflow_files::{PartialFile, folder_of};
 use twinflow_hdf5::{MAX_TEXT, failed, write_text};
 
 use crate::{
-    DataError, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, SCHEMA_VERSION,
+    DataError, Dataset, DatasetInfo, DatasetMetadata, IMAGES, LABELS, SCHEMA_NAME, Verify,
     captions::Captions,
     error::io_error,
+    image_arrays::array_name,
     labels,
-    schema::{BYTE_RANGE, LABELLED_VERSION, file_options},
+    schema::{BYTE_RANGE, file_options, schema_version},
     stored::write_checksum,
 };
 
@@ -25,7 +26,7 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// Writes a dataset file: `images` u8 or f32 (about in `[-1, 1]`) `[n, height, width, channels]`, one label per image.
 ///
 /// The file appears under its name only when it is complete and on disk: it is written to a temporary name in the same
-/// folder (made if missing), synced and renamed, and replaces an older file of that name.
+/// folder (made if missing), synced and renamed, and replaces an older file of that name. Gives what is known about it.
 ///
 /// # Errors
 /// [`DataError::ImageType`], [`DataError::NotFinite`], [`DataError::CountMismatch`], [`DataError::LabelRange`],
@@ -36,17 +37,17 @@ pub fn write_dataset(
     images: &HostArray,
     labels: &[i32],
     metadata: &DatasetMetadata,
-) -> Result<(), DataError> {
+) -> Result<DatasetInfo, DataError> {
     let path = path.as_ref();
     let shape = check_images(images)?;
     check_labels(labels, shape[0], metadata)?;
-    publish(path, metadata, |file| {
+    publish(path, metadata, Verify::No, |file| {
         let value_range = match images.as_slice::<f32>() {
             Ok(pixels) => write_images(file, shape, pixels).map(|()| [-1.0, 1.0])?,
             Err(_) => write_images(file, shape, images.bytes()).map(|()| BYTE_RANGE)?,
         };
         write_labels(file, labels)?;
-        write_attributes(file, metadata, LABELLED_VERSION, value_range)
+        write_attributes(file, metadata, schema_version(false, 1), value_range)
     })
 }
 
@@ -59,56 +60,68 @@ pub(crate) enum Annotations<'a> {
     Captions(&'a Captions),
 }
 
-/// Writes a dataset of u8 or f32 images `[n, height, width, channels]` whose bytes `next_rows` gives block by block, in
-/// order. The file appears as that of [`write_dataset`] does.
+/// Writes a dataset of one or several arrays of u8 or f32 images `[n, height, width, channels]` whose bytes `next_rows`
+/// gives block by block, in order, by the array's number. The file appears as that of [`write_dataset`] does, and only
+/// if it was read back whole.
 ///
 /// # Errors
 /// As [`write_dataset`]; what `next_rows` met.
 pub(crate) fn write_blocks(
     path: &Path,
-    images: &TensorType,
+    images: &[TensorType],
     annotations: Annotations<'_>,
     metadata: &DatasetMetadata,
     value_range: [f64; 2],
-    mut next_rows: impl FnMut(Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
-) -> Result<(), DataError> {
-    let refused = || DataError::ImageType { found: images.clone() };
-    let shape: [usize; 4] = images.shape.as_ref().try_into().map_err(|_| refused())?;
-    publish(path, metadata, |file| {
-        let stored = match images.dtype {
-            DType::U8 => create_images::<u8>(file, shape)?,
-            _ => create_images::<f32>(file, shape)?,
-        };
-        let row_bytes = images.bytes() / shape[0];
-        let (rows, mut hasher) = ((BLOCK_BYTES / row_bytes).clamp(1, shape[0]), crc32fast::Hasher::new());
-        // Not a Vec of bytes: this memory is aligned for any element type.
-        let mut block = HostArray::zeros(TensorType::new(DType::U8, [rows * row_bytes]));
-        for start in (0..shape[0]).step_by(rows) {
-            let end = shape[0].min(start + rows);
-            let block = &mut block.bytes_mut()[..(end - start) * row_bytes];
-            next_rows(start..end, block)?;
-            hasher.update(block);
-            let (dims, place) = ([end - start, shape[1], shape[2], shape[3]], (start..end, .., .., ..));
-            match images.dtype {
-                DType::U8 => stored.write_slice(ArrayView4::from_shape(dims, block)?, place)?,
-                _ => {
-                    let pixels: &[f32] = bytemuck::cast_slice(block);
-                    stored.write_slice(ArrayView4::from_shape(dims, pixels)?, place)?;
-                }
-            }
+    mut next_rows: impl FnMut(usize, Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
+) -> Result<DatasetInfo, DataError> {
+    publish(path, metadata, Verify::Yes, |file| {
+        if images.len() > 1 {
+            file.create_group(IMAGES)?;
         }
-        write_checksum(&stored, hasher.finalize())?;
+        for (array, ty) in images.iter().enumerate() {
+            let name = if images.len() > 1 { array_name(&ty.shape) } else { IMAGES.to_owned() };
+            write_rows(file, &name, ty, |rows, out| next_rows(array, rows, out))?;
+        }
         match annotations {
-            Annotations::Captions(captions) => {
-                captions.write(file)?;
-                write_attributes(file, metadata, SCHEMA_VERSION, value_range)
-            }
-            Annotations::Labels(labels) => {
-                write_labels(file, labels)?;
-                write_attributes(file, metadata, LABELLED_VERSION, value_range)
+            Annotations::Captions(captions) => captions.write(file)?,
+            Annotations::Labels(labels) => write_labels(file, labels)?,
+        }
+        let has_captions = matches!(annotations, Annotations::Captions(_));
+        write_attributes(file, metadata, schema_version(has_captions, images.len()), value_range)
+    })
+}
+
+/// Writes an array of images `[n, height, width, channels]` block by block.
+fn write_rows(
+    file: &File,
+    name: &str,
+    images: &TensorType,
+    mut next_rows: impl FnMut(Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
+) -> hdf5_metno::Result<()> {
+    let shape: [usize; 4] = std::array::from_fn(|dim| images.shape[dim]);
+    let stored = match images.dtype {
+        DType::U8 => create_images::<u8>(file, name, shape)?,
+        _ => create_images::<f32>(file, name, shape)?,
+    };
+    let row_bytes = images.bytes() / shape[0];
+    let (rows, mut hasher) = ((BLOCK_BYTES / row_bytes).clamp(1, shape[0]), crc32fast::Hasher::new());
+    // Not a Vec of bytes: this memory is aligned for any element type.
+    let mut block = HostArray::zeros(TensorType::new(DType::U8, [rows * row_bytes]));
+    for start in (0..shape[0]).step_by(rows) {
+        let end = shape[0].min(start + rows);
+        let block = &mut block.bytes_mut()[..(end - start) * row_bytes];
+        next_rows(start..end, block)?;
+        hasher.update(block);
+        let (dims, place) = ([end - start, shape[1], shape[2], shape[3]], (start..end, .., .., ..));
+        match images.dtype {
+            DType::U8 => stored.write_slice(ArrayView4::from_shape(dims, block)?, place)?,
+            _ => {
+                let pixels: &[f32] = bytemuck::cast_slice(block);
+                stored.write_slice(ArrayView4::from_shape(dims, pixels)?, place)?;
             }
         }
-    })
+    }
+    write_checksum(&stored, hasher.finalize())
 }
 
 fn write_labels(file: &File, labels: &[i32]) -> hdf5_metno::Result<()> {
@@ -117,12 +130,13 @@ fn write_labels(file: &File, labels: &[i32]) -> hdf5_metno::Result<()> {
     write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(labels)))
 }
 
-/// Makes a file of what `fill` puts in, and gives it its name when it is whole and on the disk.
+/// Makes a file of what `fill` puts in, and gives it its name when it was read back and is on the disk.
 fn publish(
     path: &Path,
     metadata: &DatasetMetadata,
+    verify: Verify,
     fill: impl FnOnce(&File) -> hdf5_metno::Result<()>,
-) -> Result<(), DataError> {
+) -> Result<DatasetInfo, DataError> {
     check_texts(metadata)?;
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
@@ -133,7 +147,14 @@ fn publish(
         file.close()
     };
     write().map_err(failed("write", partial.path()))?;
-    partial.publish().map_err(io_error("finish", path))
+    let read_back = || Dataset::open(partial.path(), verify).map(|dataset| dataset.info());
+    // The disk works while the pages are read that it writes. What it refuses is told by publishing.
+    let info = thread::scope(|scope| {
+        scope.spawn(|| fs::File::open(partial.path()).and_then(|file| file.sync_data()));
+        read_back()
+    })?;
+    partial.publish().map_err(io_error("finish", path))?;
+    Ok(DatasetInfo { path: path.to_owned(), ..info })
 }
 
 fn check_images(images: &HostArray) -> Result<[usize; 4], DataError> {
@@ -176,15 +197,15 @@ fn class_names_json(metadata: &DatasetMetadata) -> String {
 }
 
 fn write_images<T: Element + H5Type>(file: &File, shape: [usize; 4], pixels: &[T]) -> hdf5_metno::Result<()> {
-    let stored = create_images::<T>(file, shape)?;
+    let stored = create_images::<T>(file, IMAGES, shape)?;
     stored.write(ArrayView4::from_shape(shape, pixels)?)?;
     write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(pixels)))
 }
 
-fn create_images<T: H5Type>(file: &File, shape: [usize; 4]) -> hdf5_metno::Result<Hdf5Dataset> {
+fn create_images<T: H5Type>(file: &File, name: &str, shape: [usize; 4]) -> hdf5_metno::Result<Hdf5Dataset> {
     let row_bytes = shape[1..].iter().product::<usize>() * size_of::<T>();
     let chunk = [(CHUNK_BYTES / row_bytes).clamp(1, shape[0]), shape[1], shape[2], shape[3]];
-    file.new_dataset::<T>().chunk(chunk).shape(shape).create(IMAGES)
+    file.new_dataset::<T>().chunk(chunk).shape(shape).create(name)
 }
 
 fn write_attributes(

@@ -236,8 +236,8 @@ fn edit(path: &Path, change: impl FnOnce(&hdf5_metno::File) -> hdf5_metno::Resul
 fn other_schemas_and_newer_versions_are_errors() {
     let folder = folder();
     let path = write_small(&folder);
-    edit(&path, |file| file.attr("schema_version")?.write_scalar(&3u32));
-    assert!(message(&path, Verify::No).contains("has schema version 3; this program reads versions up to 2"));
+    edit(&path, |file| file.attr("schema_version")?.write_scalar(&4u32));
+    assert!(message(&path, Verify::No).contains("has schema version 4; this program reads versions up to 3"));
     edit(&path, |file| {
         file.delete_attr("schema")?;
         let text: hdf5_metno::types::VarLenUnicode = "twinflow-checkpoint".parse().unwrap();

@@ -124,7 +124,7 @@ fn an_import_that_stopped_goes_on_where_it_was() {
     import(&folder, false).unwrap_err();
     assert!(!target(&folder).exists());
     let spool = folder.path().join("d.h5.importing");
-    assert_eq!(fs::metadata(spool.join("pixels")).unwrap().len(), 100 * 13 * 13 * 3);
+    assert_eq!(fs::metadata(spool.join("pixels-13x13")).unwrap().len(), 100 * 13 * 13 * 3);
     // What was done is not read again.
     fs::write(folder.path().join("set/000.png"), "").unwrap();
     fs::write(folder.path().join("set/100.png"), RGB).unwrap();

@@ -92,6 +92,9 @@ pub enum Command {
     },
 }
 
+/// The longest side of a picture.
+const MOST_PIXELS: usize = 8192;
+
 /// Where a config comes from.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigArgs {
@@ -152,6 +155,9 @@ pub struct SampleArgs {
     /// Scale of classifier-free guidance; 1 is none and saves half of each call [default: sample.guidance]
     #[arg(long, value_name = "G")]
     pub guidance: Option<f64>,
+    /// Width and height of the pictures, such as 384x256 [default: those of most pictures trained on]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub size: Option<[usize; 2]>,
     /// Pictures per label (by default 8) or prompt (1)
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
@@ -308,6 +314,13 @@ pub enum GraphFormat {
     Program,
 }
 
+/// Width and height.
+fn size(text: &str) -> Result<[usize; 2], &'static str> {
+    let sides = text.split_once('x').and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
+    let fits = |side: &usize| (1..=MOST_PIXELS).contains(side);
+    sides.filter(|sides| sides.iter().all(fits)).ok_or("width and height are needed, such as 384x256")
+}
+
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// The settings to check against.
@@ -332,6 +345,12 @@ mod tests {
         let Command::Sample(args) = parse("2").unwrap().command else { panic!("sample expected") };
         assert_eq!((args.labels, args.nfe), (vec![0, 2], Some(2)));
         assert!(parse("0").is_err());
+    }
+
+    #[test]
+    fn sizes_are_width_and_height() {
+        assert_eq!(size("384x256"), Ok([384, 256]));
+        assert!(["384", "384x", "0x8", "8x99999", "axb", "8x8x3"].iter().all(|text| size(text).is_err()));
     }
 
     #[test]

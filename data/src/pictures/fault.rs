@@ -29,6 +29,11 @@ pub enum PictureFault {
         "it has {width} x {height} pixels: one side is more than {MOST_ASPECT} times the other, and a square of it would show almost nothing"
     )]
     Strip { width: usize, height: usize },
+    /// A picture that no bucket shows enough of.
+    #[error(
+        "it has {width} x {height} pixels: of all buckets {} x {} fits best and would show {percent:.0} % of it, less than half", best[0], best[1]
+    )]
+    Aspect { width: u32, height: u32, best: [u32; 2], percent: f64 },
 }
 
 /// A place in a file of captions or pictures.

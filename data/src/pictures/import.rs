@@ -12,27 +12,29 @@ use twinflow_array::{DType, TensorType};
 use super::{
     decode::decode,
     fault::PictureFault,
+    fit::{Filter, fit},
     listing::{Listed, Listing, Origin},
+    shapes::Shapes,
     source,
     spool::Spool,
-    square::{Filter, square},
 };
 use crate::{
-    DataError, Dataset, DatasetInfo, DatasetMetadata, Verify,
+    DataError, DatasetInfo, DatasetMetadata,
     captions::Captions,
+    image_arrays::array_name,
     schema::BYTE_RANGE,
     write::{Annotations, write_blocks},
 };
 
-/// Squares held in memory at once: enough for the cores, small beside a picture's own pixels.
+/// Pixels held in memory at once: enough for the cores, small beside a picture's own pixels.
 const BLOCK_BYTES: usize = 32 << 20;
 const MOST_IN_BLOCK: usize = 64;
 
-/// How pictures become squares.
+/// How pictures become samples.
 #[derive(Clone, Debug)]
 pub struct PictureOptions {
-    /// Side of the squares, in pixels.
-    pub resolution: u32,
+    /// The shapes that they get, each the one that shows most of it.
+    pub shapes: Shapes,
     /// What resizes.
     pub filter: Filter,
     /// What shows through transparent pixels, as RGB.
@@ -61,20 +63,22 @@ pub struct ImportedPictures {
     pub skipped: Vec<String>,
     /// What people should know about the set.
     pub notes: Vec<String>,
+    /// Width and height of each shape, and the pictures that it got.
+    pub shapes: Vec<([u32; 2], usize)>,
 }
 
-/// Imports pictures with their captions into a dataset file of squares, RGB bytes.
+/// Imports pictures with their captions into a dataset file of RGB bytes.
 ///
 /// `from` is a folder with captions in `metadata.jsonl` or in `NAME.txt` beside each picture; or WebDataset's tar files,
-/// or parquet files with the columns `image` and `text`, or a folder of such. Memory holds a block of squares and the text of all captions. `target` changes only when everything is done; until then the squares are in the folder
+/// or parquet files with the columns `image` and `text`, or a folder of such. Memory holds a block of pictures and the
+/// text of all captions. `target` changes only when everything is done; until then the pixels are in the folder
 /// `TARGET.importing`, and the same call goes on from there after an interruption. `on_progress` is called after every
 /// block.
 ///
 /// # Errors
-/// [`DataError::Zero`] for resolution 0; [`DataError::NotPictures`], [`DataError::PictureSet`],
-/// [`DataError::NoCaption`] and [`DataError::NoPictures`] for a set that makes no dataset, before any picture is opened; [`DataError::Picture`]
-/// for the first that cannot be used; [`DataError::ImportRuns`]; [`DataError::Io`] and [`DataError::Hdf5`] if the disk
-/// or the library refuses.
+/// [`DataError::NotPictures`], [`DataError::PictureSet`], [`DataError::NoCaption`] and [`DataError::NoPictures`] for a
+/// set that makes no dataset, before any picture is opened; [`DataError::Picture`] for the first that cannot be used;
+/// [`DataError::ImportRuns`]; [`DataError::Io`] and [`DataError::Hdf5`] if the disk or the library refuses.
 pub fn import_pictures(
     from: &[PathBuf],
     target: &Path,
@@ -82,30 +86,47 @@ pub fn import_pictures(
     metadata: &DatasetMetadata,
     on_progress: &mut dyn FnMut(PictureProgress),
 ) -> Result<ImportedPictures, DataError> {
-    if options.resolution == 0 {
-        return Err(DataError::Zero { what: "resolution" });
-    }
     let (Listing { pictures, notes }, mut origin) = source::open(from, options.caption_key.as_deref())?;
-    let side = options.resolution as usize;
-    let mut spool = Spool::open(target, key(from, &pictures, options), 3 * side * side)?;
+    let mut spool = Spool::open(target, key(from, &pictures, options), options.shapes.all())?;
     fill(&mut spool, &mut *origin, &pictures, options, on_progress)?;
-    let kept = kept(&pictures, spool.skipped());
-    if kept.is_empty() {
+    let shapes: Vec<_> =
+        options.shapes.all().iter().enumerate().map(|(i, size)| (*size, spool.of_shape(i).count())).collect();
+    if shapes.iter().all(|(_, count)| *count == 0) {
         spool.remove()?;
         return Err(DataError::NoPictures { path: from.first().cloned().unwrap_or_default() });
     }
-    let captions = Captions::new(kept.iter().map(|picture| picture.captions.as_slice()));
-    let squares = spool.rewind()?;
-    let next_rows = |_, rows: &mut [u8]| squares.read_exact(rows).map_err(|error| error.to_string().into());
-    let images = TensorType::new(DType::U8, [kept.len(), side, side, 3]);
-    write_blocks(target, &images, Annotations::Captions(&captions), metadata, BYTE_RANGE, next_rows)?;
-    let info = Dataset::open(target, Verify::Yes)?.info();
+    let info = write(&mut spool, &pictures, &shapes, target, metadata)?;
     let skipped = spool.skipped().iter().map(|(_, reason)| reason.clone()).collect();
     spool.remove()?;
-    Ok(ImportedPictures { info, skipped, notes })
+    Ok(ImportedPictures { info, skipped, notes, shapes })
 }
 
-/// Makes the squares that are still missing, block by block, each on all cores.
+/// Writes the dataset of what the spool holds.
+fn write(
+    spool: &mut Spool,
+    pictures: &[Listed],
+    shapes: &[([u32; 2], usize)],
+    target: &Path,
+    metadata: &DatasetMetadata,
+) -> Result<DatasetInfo, DataError> {
+    let ty = |&([width, height], count): &([u32; 2], usize)| {
+        TensorType::new(DType::U8, [count, height as usize, width as usize, 3])
+    };
+    let mut arrays: Vec<(usize, TensorType)> = shapes.iter().map(ty).enumerate().collect();
+    arrays.retain(|(_, ty)| ty.shape[0] > 0);
+    // Samples are in the order of the arrays' names.
+    arrays.sort_by_key(|(_, ty)| array_name(&ty.shape));
+    let places = arrays.iter().flat_map(|(shape, _)| spool.of_shape(*shape));
+    let captions = Captions::new(places.map(|place| pictures[place].captions.as_slice()));
+    let (shapes, types): (Vec<usize>, Vec<TensorType>) = arrays.into_iter().unzip();
+    let pixels = spool.rewind()?;
+    let next_rows = |array: usize, _, rows: &mut [u8]| {
+        pixels[shapes[array]].read_exact(rows).map_err(|error| error.to_string().into())
+    };
+    write_blocks(target, &types, Annotations::Captions(&captions), metadata, BYTE_RANGE, next_rows)
+}
+
+/// Makes the pixels that are still missing, block by block, each on all cores.
 fn fill(
     spool: &mut Spool,
     origin: &mut dyn Origin,
@@ -113,24 +134,25 @@ fn fill(
     options: &PictureOptions,
     on_progress: &mut dyn FnMut(PictureProgress),
 ) -> Result<(), DataError> {
-    let row_bytes = 3 * (options.resolution as usize).pow(2);
-    let block = (BLOCK_BYTES / row_bytes).clamp(2, MOST_IN_BLOCK);
+    let largest = options.shapes.all().iter().map(|[width, height]| 3 * *width as usize * *height as usize).max();
+    let block = (BLOCK_BYTES / largest.unwrap_or(1)).clamp(2, MOST_IN_BLOCK);
     while spool.done() < pictures.len() {
         let places = spool.done()..pictures.len().min(spool.done() + block);
         origin.prepare(places.clone())?;
         let origin = &*origin;
-        let squares: Vec<Result<Vec<u8>, PictureFault>> = places
+        let made: Vec<Result<(usize, Vec<u8>), PictureFault>> = places
             .clone()
             .into_par_iter()
             .map(|place| {
-                let bytes = origin.bytes(place, &pictures[place])?;
-                Ok(square(decode(&bytes, options.background)?, options.resolution, options.filter))
+                let picture = decode(&origin.bytes(place, &pictures[place])?, options.background)?;
+                let shape = options.shapes.best(picture.width(), picture.height())?;
+                Ok((shape, fit(picture, options.shapes.all()[shape], options.filter)))
             })
             .collect();
-        for (picture, square) in pictures[places].iter().zip(squares) {
-            match square {
-                Ok(square) => spool.keep(&square)?,
-                Err(fault) if options.skip_damaged => spool.skip(format!("'{}': {fault}", picture.name)),
+        for (picture, made) in pictures[places].iter().zip(made) {
+            match made {
+                Ok((shape, pixels)) => spool.keep(shape, &pixels)?,
+                Err(fault) if options.skip_damaged => spool.skip(format!("'{}': {fault}", picture.name))?,
                 Err(fault) => {
                     spool.save()?;
                     return Err(DataError::Picture { name: picture.name.clone(), fault });
@@ -140,23 +162,16 @@ fn fill(
         on_progress(PictureProgress { done: spool.done(), total: pictures.len(), skipped: spool.skipped().len() });
         spool.save_now_and_then()?;
     }
-    // The squares need not be on the disk now: they go into the target.
+    // The pixels need not be on the disk now: they go into the target.
     spool.await_note()
 }
 
-/// Pictures that were not left out.
-fn kept<'a>(pictures: &'a [Listed], skipped: &[(usize, String)]) -> Vec<&'a Listed> {
-    let mut skipped = skipped.iter().map(|(place, _)| *place).peekable();
-    let is_kept = |(place, _): &(usize, &Listed)| skipped.next_if_eq(place).is_none();
-    pictures.iter().enumerate().filter(is_kept).map(|(_, picture)| picture).collect()
-}
-
-/// CRC-32 of all that the squares depend on, except the files' bytes.
+/// CRC-32 of all that the pixels depend on, except the files' bytes.
 fn key(from: &[PathBuf], pictures: &[Listed], options: &PictureOptions) -> u32 {
-    let PictureOptions { resolution, filter, background, .. } = options;
+    let PictureOptions { shapes, filter, background, .. } = options;
     let from: Vec<_> = from.iter().map(|path| fs::canonicalize(path).unwrap_or_else(|_| path.clone())).collect();
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(format!("{resolution} {filter:?} {background:?} {from:?}").as_bytes());
+    hasher.update(format!("{shapes:?} {filter:?} {background:?} {from:?}").as_bytes());
     for Listed { name, captions } in pictures {
         hasher.update(format!("{name:?} {captions:?}").as_bytes());
     }

@@ -1,19 +1,21 @@
-//! Pictures with captions: files in, squares of one resolution out.
+//! Pictures with captions: files in, shapes of one resolution out.
 
 mod decode;
 mod fault;
+mod fit;
 mod folder;
 mod import;
 mod jpeg;
 mod listing;
 mod parquet_column;
+mod shapes;
 mod shards;
 mod source;
 mod spool;
-mod square;
 mod table;
 mod texts;
 
 pub use fault::{PictureFault, Within};
+pub use fit::Filter;
 pub use import::{ImportedPictures, PictureOptions, PictureProgress, import_pictures};
-pub use square::Filter;
+pub use shapes::Shapes;

@@ -1,5 +1,6 @@
-//! What an import has done so far: a folder `TARGET.importing` beside the target, with the squares of the pictures and
-//! a note of how many there are. A killed import goes on from there; the target appears when all is done.
+//! What an import has done so far: a folder `TARGET.importing` beside the target, with the pixels of the pictures, a
+//! file for each shape, the shape that each of them got, and a note of how many there are. A killed import goes on from
+//! there; the target appears when all is done.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -16,15 +17,22 @@ use crate::{DataError, error::io_error};
 
 /// Work that a killed import may lose: each note waits for the disk.
 const BETWEEN_NOTES: Duration = Duration::from_secs(2);
+/// Stands for the shape of pictures that were left out.
+const LEFT_OUT: u16 = u16::MAX;
 
-/// The squares of the pictures that are done.
+/// The pictures that are done.
 #[derive(Debug)]
 pub(crate) struct Spool {
     folder: PathBuf,
-    pixels: File,
+    /// By shape.
+    pixels: Vec<File>,
+    /// [`Spool::taken`], little-endian.
+    taken_file: File,
+    /// The number of each picture's shape.
+    taken: Vec<u16>,
     note: Note,
     noted: Instant,
-    /// A note on its way to the disk, while more squares are made.
+    /// A note on its way to the disk, while more pictures are made.
     saving: Option<JoinHandle<Result<(), DataError>>>,
 }
 
@@ -39,33 +47,60 @@ struct Note {
 }
 
 impl Spool {
-    /// What an earlier import with the same key left, or an empty one.
+    /// What an earlier import with the same key left, or an empty one; for these shapes, `[width, height]` of three bytes
+    /// a pixel.
     ///
     /// # Errors
     /// [`DataError::ImportRuns`], [`DataError::Io`].
-    pub fn open(target: &Path, key: u32, row_bytes: usize) -> Result<Self, DataError> {
+    pub fn open(target: &Path, key: u32, shapes: &[[u32; 2]]) -> Result<Self, DataError> {
         let mut folder = target.as_os_str().to_owned();
         folder.push(".importing");
         let folder = PathBuf::from(folder);
         fs::create_dir_all(&folder).map_err(io_error("create the folder", &folder))?;
-        let path = folder.join("pixels");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let pixels = open.map_err(io_error("open", &path))?;
+        let taken_file = open_file(&folder, "shapes")?;
         // File systems without locks refuse for another reason, and the import goes on.
-        if matches!(pixels.try_lock(), Err(TryLockError::WouldBlock)) {
+        if matches!(taken_file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(DataError::ImportRuns { path: folder });
         }
-        let note = fs::read(folder.join("note.json")).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
+        let name = |[width, height]: &[u32; 2]| format!("pixels-{width}x{height}");
+        let pixels = shapes.iter().map(|shape| open_file(&folder, &name(shape))).collect::<Result<Vec<_>, _>>()?;
+        let note = Note { key, ..Note::default() };
         let mut spool =
-            Spool { folder, pixels, note: Note { key, ..Note::default() }, noted: Instant::now(), saving: None };
-        let length = spool.pixels.metadata().map_err(spool.refused("read"))?.len();
-        if let Some(note) = note.filter(|note| note.key == key && note.kept() * row_bytes as u64 <= length) {
-            spool.note = note;
-        }
-        let end = spool.note.kept() * row_bytes as u64;
-        spool.pixels.set_len(end).map_err(spool.refused("shorten"))?;
-        spool.pixels.seek(SeekFrom::Start(end)).map_err(spool.refused("read"))?;
+            Spool { folder, pixels, taken_file, taken: Vec::new(), note, noted: Instant::now(), saving: None };
+        let row_bytes = |shape: &[u32; 2]| 3 * u64::from(shape[0]) * u64::from(shape[1]);
+        let row_bytes: Vec<u64> = shapes.iter().map(row_bytes).collect();
+        spool.go_on(key, &row_bytes).map_err(spool.refused("read"))?;
+        spool.cut(&row_bytes).map_err(spool.refused("shorten"))?;
         Ok(spool)
+    }
+
+    /// Takes over what the note says, if all of it is there.
+    fn go_on(&mut self, key: u32, row_bytes: &[u64]) -> io::Result<()> {
+        let note = fs::read(self.folder.join("note.json")).ok();
+        let Some(note) = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok()) else { return Ok(()) };
+        let mut bytes = Vec::new();
+        self.taken_file.read_to_end(&mut bytes)?;
+        let taken = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let taken: Vec<u16> = taken.take(note.done).collect();
+        let mut whole = note.key == key && taken.len() == note.done;
+        for (shape, (pixels, row_bytes)) in self.pixels.iter().zip(row_bytes).enumerate() {
+            whole &= count(&taken, shape) as u64 * row_bytes <= pixels.metadata()?.len();
+        }
+        if whole {
+            (self.note, self.taken) = (note, taken);
+        }
+        Ok(())
+    }
+
+    /// Drops what came after the note, and stands at the end of every file.
+    fn cut(&mut self, row_bytes: &[u64]) -> io::Result<()> {
+        let ends = row_bytes.iter().enumerate().map(|(shape, bytes)| count(&self.taken, shape) as u64 * bytes);
+        for (file, end) in self.pixels.iter_mut().zip(ends).chain([(&mut self.taken_file, 2 * self.taken.len() as u64)])
+        {
+            file.set_len(end)?;
+            file.seek(SeekFrom::Start(end))?;
+        }
+        Ok(())
     }
 
     /// Pictures that need not be looked at again.
@@ -78,15 +113,27 @@ impl Spool {
         &self.note.skipped
     }
 
-    pub fn keep(&mut self, square: &[u8]) -> Result<(), DataError> {
-        self.pixels.write_all(square).map_err(self.refused("write"))?;
-        self.note.done += 1;
-        Ok(())
+    /// Places of the pictures of a shape, in order.
+    pub fn of_shape(&self, shape: usize) -> impl Iterator<Item = usize> {
+        self.taken.iter().enumerate().filter(move |(_, taken)| usize::from(**taken) == shape).map(|(place, _)| place)
     }
 
-    pub fn skip(&mut self, reason: String) {
+    /// Keeps the pixels of the next picture, which has the shape of this number.
+    pub fn keep(&mut self, shape: usize, pixels: &[u8]) -> Result<(), DataError> {
+        self.pixels[shape].write_all(pixels).map_err(self.refused("write"))?;
+        self.take(shape as u16)
+    }
+
+    pub fn skip(&mut self, reason: String) -> Result<(), DataError> {
         self.note.skipped.push((self.note.done, reason));
+        self.take(LEFT_OUT)
+    }
+
+    fn take(&mut self, shape: u16) -> Result<(), DataError> {
+        self.taken_file.write_all(&shape.to_le_bytes()).map_err(self.refused("write"))?;
+        self.taken.push(shape);
         self.note.done += 1;
+        Ok(())
     }
 
     /// Begins to note what is done, if the last note is old; says what became of that.
@@ -97,8 +144,8 @@ impl Spool {
         }
         self.await_note()?;
         let (folder, note) = (self.folder.clone(), self.note.clone());
-        let pixels = self.pixels.try_clone().map_err(self.refused("open"))?;
-        self.saving = Some(thread::spawn(move || note.save(&pixels, &folder)));
+        let files = self.files().map(File::try_clone).collect::<io::Result<Vec<_>>>().map_err(self.refused("open"))?;
+        self.saving = Some(thread::spawn(move || note.save(files.iter(), &folder)));
         self.noted = Instant::now();
         Ok(())
     }
@@ -106,7 +153,11 @@ impl Spool {
     /// Notes what is done once it is on the disk.
     pub fn save(&mut self) -> Result<(), DataError> {
         self.await_note()?;
-        self.note.save(&self.pixels, &self.folder)
+        self.note.save(self.files(), &self.folder)
+    }
+
+    fn files(&self) -> impl Iterator<Item = &File> {
+        self.pixels.iter().chain([&self.taken_file])
     }
 
     /// Waits for a note on its way.
@@ -115,9 +166,11 @@ impl Spool {
         saved.map_or(Ok(()), |saved| saved.unwrap_or_else(|panic| panic::resume_unwind(panic)))
     }
 
-    /// Reads all squares from the first on.
-    pub fn rewind(&mut self) -> Result<&mut impl Read, DataError> {
-        self.pixels.rewind().map_err(self.refused("read"))?;
+    /// Reads the pixels of each shape from the first picture on.
+    pub fn rewind(&mut self) -> Result<&mut [impl Read + use<>], DataError> {
+        for file in &mut self.pixels {
+            file.rewind().map_err(io_error("read", &self.folder))?;
+        }
         Ok(&mut self.pixels)
     }
 
@@ -131,16 +184,25 @@ impl Spool {
     }
 }
 
+fn open_file(folder: &Path, name: &str) -> Result<File, DataError> {
+    let path = folder.join(name);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    file.map_err(io_error("open", &path))
+}
+
+/// Pictures of a shape.
+fn count(taken: &[u16], shape: usize) -> usize {
+    taken.iter().filter(|taken| usize::from(**taken) == shape).count()
+}
+
 impl Note {
-    /// Writes the note when the squares that it counts are on the disk.
-    fn save(&self, pixels: &File, folder: &Path) -> Result<(), DataError> {
-        pixels.sync_data().map_err(io_error("write", folder))?;
+    /// Writes the note when all that it counts is on the disk.
+    fn save<'f>(&self, files: impl Iterator<Item = &'f File>, folder: &Path) -> Result<(), DataError> {
+        for file in files {
+            file.sync_data().map_err(io_error("write", folder))?;
+        }
         let text = serde_json::to_vec(self).map_err(io::Error::from);
         let written = text.and_then(|text| twinflow_files::write(&folder.join("note.json"), text));
         written.map_err(io_error("write the note of", folder))
-    }
-
-    fn kept(&self) -> u64 {
-        (self.done - self.skipped.len().min(self.done)) as u64
     }
 }

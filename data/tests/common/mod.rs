@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use twinflow_array::HostArray;
 use twinflow_data::{
-    DataError, Dataset, DatasetMetadata, Filter, ImportedPictures, PictureOptions, Verify, import_pictures,
+    DataError, Dataset, DatasetMetadata, Filter, ImportedPictures, PictureOptions, Shapes, Verify, import_pictures,
     write_dataset,
 };
 
@@ -48,7 +48,7 @@ pub const RGB_AT_13: u32 = 0x5e12_8c27;
 /// Squares of 13 pixels.
 pub fn picture_options() -> PictureOptions {
     PictureOptions {
-        resolution: 13,
+        shapes: Shapes::square(13).unwrap(),
         filter: Filter::Bilinear,
         background: [255; 3],
         skip_damaged: false,

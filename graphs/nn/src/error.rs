@@ -35,6 +35,12 @@ pub enum ConfigError {
         /// The divisor's value.
         divisor: usize,
     },
+    /// A network with weights for each pixel, and data of several shapes.
+    #[error(
+        "model.kind names a network whose parameters depend on the height and width of its samples, and the data have \
+         several: take another kind, or import the pictures without --aspect-buckets"
+    )]
+    OneShape,
     /// Two settings that exclude each other.
     #[error("{first} and {second} exclude each other: {advice}")]
     Conflict {

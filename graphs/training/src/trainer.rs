@@ -99,6 +99,18 @@ impl Trainer {
         Ok(Trainer { config, denoiser, inits, is_trained, optimizer, phases, starts })
     }
 
+    /// The same for samples of another shape: parameters, state and updates are the same, batches are not.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the network does not take that shape, or has other parameters for it.
+    pub fn for_samples(&self, sample: [usize; 3]) -> Result<Self, ConfigError> {
+        let data = DataSpec { sample, ..self.config.data };
+        let other = Trainer::new(StepConfig { data, ..self.config.clone() })?;
+        let (own, others) = (self.parameter_spec(), other.parameter_spec());
+        let is_same = own.leaves() == others.leaves() && !self.config.model.has_weights_per_pixel();
+        if is_same || sample == self.config.data.sample { Ok(other) } else { Err(ConfigError::OneShape) }
+    }
+
     /// Built from [`StepConfig::model`] for the data of the run.
     pub fn denoiser(&self) -> &dyn Denoiser {
         self.denoiser.as_ref()
@@ -211,6 +223,11 @@ impl Trainer {
 
     pub(crate) fn compute(&self) -> Option<DType> {
         self.config.precision.compute()
+    }
+
+    /// Height, width and channels of the samples.
+    pub fn sample_shape(&self) -> [usize; 3] {
+        self.config.data.sample
     }
 
     /// Devices of one process.

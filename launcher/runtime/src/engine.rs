@@ -1,6 +1,7 @@
 //! The training state on the devices, and the compiled programs that move it on.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,9 +18,10 @@ use crate::{
     world::World,
 };
 
+type UpdateJit = Jit<State<TensorType>, Gradients<TensorType>, Updated>;
 type GradientsJit = Jit<Nothing, (State<TensorType>, Batch<TensorType>), Gradients<TensorType>>;
 
-/// The programs of one phase.
+/// The programs of one phase for samples of one shape.
 pub enum Programs {
     /// One process: the whole step is one program, with the average over its devices inside.
     Fused(Box<Jit<State<TensorType>, Batch<TensorType>, Updated>>),
@@ -27,17 +29,21 @@ pub enum Programs {
     Split {
         /// What comes before MPI.
         gradients: Box<GradientsJit>,
-        /// What comes after it.
-        update: Box<Jit<State<TensorType>, Gradients<TensorType>, Updated>>,
+        /// What comes after it: the same for all shapes.
+        update: Arc<UpdateJit>,
     },
 }
 
 /// State and programs.
 pub struct Engine<'a> {
-    trainer: Arc<Trainer>,
+    /// One for each shape of samples; they differ in nothing else.
+    trainers: Arc<[Trainer]>,
     devices: Arc<Devices>,
     world: &'a World,
-    programs: Option<(usize, Programs)>,
+    /// By the number of the shape, as its turn comes.
+    programs: BTreeMap<usize, Programs>,
+    /// The phase that they are of.
+    compiled_phase: usize,
     /// The phase that has begun.
     phase: usize,
     /// The same on every device.
@@ -58,14 +64,15 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// The plugin's.
     pub fn new(
-        trainer: Arc<Trainer>,
+        trainers: Arc<[Trainer]>,
         devices: Arc<Devices>,
         world: &'a World,
         state: &State<HostArray>,
     ) -> Result<Self> {
         let states = devices.all().iter().map(|device| to_device(state, device));
         let states = states.collect::<Result<Vec<_>, _>>().or_report()?;
-        Ok(Engine { trainer, devices, world, programs: None, phase: state.phase.to_f64()[0] as usize, states })
+        let phase = state.phase.to_f64()[0] as usize;
+        Ok(Engine { trainers, devices, world, programs: BTreeMap::new(), compiled_phase: phase, phase, states })
     }
 
     /// The state, on the first device.
@@ -73,23 +80,33 @@ impl<'a> Engine<'a> {
         &self.states[0]
     }
 
-    /// Whether the programs of a phase are compiled.
-    pub fn is_ready_for(&self, phase: usize) -> bool {
-        matches!(&self.programs, Some((ready, _)) if *ready == phase)
+    /// Whether the programs of a phase are compiled for samples of the shape of that number.
+    pub fn is_ready_for(&self, phase: usize, bucket: usize) -> bool {
+        self.compiled_phase == phase && self.programs.contains_key(&bucket)
     }
 
-    /// What compiles the programs of a phase, in any thread, for [`Engine::install`]. The old ones go first, so that the
-    /// memory never holds both.
-    pub fn compiling(&mut self, phase: usize) -> impl FnOnce() -> Result<Programs> + Send + 'static {
-        self.programs = None;
-        let (trainer, devices) = (self.trainer.clone(), self.devices.clone());
+    /// What compiles the programs of a phase for a shape, in any thread, for [`Engine::install`]. Those of another phase
+    /// go first, so that the memory never holds both.
+    pub fn compiling(&mut self, phase: usize, bucket: usize) -> impl FnOnce() -> Result<Programs> + Send + 'static {
+        if self.compiled_phase != phase {
+            self.programs.clear();
+            self.compiled_phase = phase;
+        }
+        let known = self.programs.values().find_map(|programs| match programs {
+            Programs::Split { update, .. } => Some(update.clone()),
+            Programs::Fused(_) => None,
+        });
+        let (trainers, devices) = (self.trainers.clone(), self.devices.clone());
         let (replicas, alone) = (self.states.len(), self.world.size() == 1);
-        move || compile(&trainer, &devices, phase, replicas, alone)
+        move || match alone {
+            true => compile_fused(&trainers[bucket], &devices, phase, replicas),
+            false => compile_split(&trainers[bucket], &devices, phase, replicas, known),
+        }
     }
 
-    /// Makes the programs of a phase those that [`Engine::step`] runs.
-    pub fn install(&mut self, phase: usize, programs: Programs) {
-        self.programs = Some((phase, programs));
+    /// Makes these the programs that [`Engine::step`] runs for a shape.
+    pub fn install(&mut self, bucket: usize, programs: Programs) {
+        self.programs.insert(bucket, programs);
     }
 
     /// Begins a phase, unless the state is in it already: what its method keeps starts anew.
@@ -100,7 +117,7 @@ impl<'a> Engine<'a> {
         if phase == self.phase {
             return Ok(());
         }
-        let traced = programs::begin(&self.trainer, phase).or_report()?;
+        let traced = programs::begin(&self.trainers[0], phase).or_report()?;
         let begin = self.devices.compile(traced, self.states.len()).or_report()?;
         let states = std::mem::take(&mut self.states);
         let nothing = states.iter().map(|_| None).collect();
@@ -109,12 +126,12 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// One optimizer step on each device's batch, in the phase prepared.
+    /// One optimizer step on each device's batch of samples of one shape, in the phase prepared.
     ///
     /// # Errors
     /// The plugin's; the state is lost then.
-    pub fn step(&mut self, batches: Vec<Batch<Buffer>>) -> Result<StepOutcome> {
-        let (_, programs) = self.programs.as_ref().expect("install comes before step");
+    pub fn step(&mut self, bucket: usize, batches: Vec<Batch<Buffer>>) -> Result<StepOutcome> {
+        let programs = self.programs.get(&bucket).expect("install comes before step");
         let states = std::mem::take(&mut self.states);
         let mut communication = Duration::ZERO;
         let results = match programs {
@@ -158,22 +175,43 @@ impl<'a> Engine<'a> {
     }
 }
 
-fn compile(trainer: &Trainer, devices: &Devices, phase: usize, replicas: usize, alone: bool) -> Result<Programs> {
-    let started = Instant::now();
-    let before = devices.cache().tally().loaded;
-    let programs = if alone {
+fn compile_fused(trainer: &Trainer, devices: &Devices, phase: usize, replicas: usize) -> Result<Programs> {
+    timed(trainer, devices, phase, || {
         let step = programs::step(trainer, phase).or_report()?;
-        Programs::Fused(Box::new(devices.compile(step, replicas).or_report()?))
-    } else {
+        Ok(Programs::Fused(Box::new(devices.compile(step, replicas).or_report()?)))
+    })
+}
+
+/// With an update that is compiled already, if there is one.
+fn compile_split(
+    trainer: &Trainer,
+    devices: &Devices,
+    phase: usize,
+    replicas: usize,
+    update: Option<Arc<UpdateJit>>,
+) -> Result<Programs> {
+    timed(trainer, devices, phase, || {
         let gradients = programs::gradients(trainer, phase).or_report()?;
-        let update = programs::update(trainer, phase).or_report()?;
-        Programs::Split {
-            gradients: Box::new(devices.compile(gradients, replicas).or_report()?),
-            update: Box::new(devices.compile(update, replicas).or_report()?),
-        }
-    };
+        let gradients = Box::new(devices.compile(gradients, replicas).or_report()?);
+        let update = match update {
+            Some(update) => update,
+            None => Arc::new(devices.compile(programs::update(trainer, phase).or_report()?, replicas).or_report()?),
+        };
+        Ok(Programs::Split { gradients, update })
+    })
+}
+
+/// Logs what compiling took.
+fn timed(
+    trainer: &Trainer,
+    devices: &Devices,
+    phase: usize,
+    compile: impl FnOnce() -> Result<Programs>,
+) -> Result<Programs> {
+    let (started, before) = (Instant::now(), devices.cache().tally().loaded);
+    let programs = compile()?;
     let from_cache = devices.cache().tally().loaded - before;
-    let (phase, seconds) = (programs::phase_name(trainer, phase), started.elapsed().as_secs_f64());
-    tracing::info!(phase, seconds, from_cache, "compiled");
+    let (phase, [height, width, _]) = (programs::phase_name(trainer, phase), trainer.sample_shape());
+    tracing::info!(phase, height, width, seconds = started.elapsed().as_secs_f64(), from_cache, "compiled");
     Ok(programs)
 }

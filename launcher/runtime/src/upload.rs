@@ -16,31 +16,38 @@ const UNFIT: &str = "change [model], or name another dataset by data.path";
 
 /// From the loader to the devices: each leaf of a batch is the dataset's field of its name.
 pub struct Uploader {
-    spec: Batch<TensorType>,
+    /// By the shape of samples.
+    specs: Vec<Batch<TensorType>>,
     /// Fields that are the same for every step.
     null_condition: Condition<HostArray>,
     global_batch: usize,
 }
 
 impl Uploader {
-    /// For batches of these types, of `global_batch` samples in all, with this value of "no condition".
-    pub fn new(spec: Batch<TensorType>, global_batch: usize, null_condition: Condition<HostArray>) -> Self {
-        Uploader { spec, null_condition, global_batch }
+    /// For batches of these types, one for each shape of samples, of `global_batch` samples in all, with this value of
+    /// "no condition".
+    pub fn new(specs: Vec<Batch<TensorType>>, global_batch: usize, null_condition: Condition<HostArray>) -> Self {
+        Uploader { specs, null_condition, global_batch }
     }
 
-    /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device.
+    /// Each device's batch `[micro-batches, samples, ..]` of a step, on the device; samples have the shape of that number.
     ///
     /// # Errors
     /// A field that the dataset lacks, or has in another type; the plugin's.
-    pub fn upload(&self, batches: &data::StepBatches, step: u64, devices: &[Device]) -> Result<Vec<Batch<Buffer>>> {
+    pub fn upload(
+        &self,
+        batches: &data::StepBatches,
+        (step, bucket): (u64, usize),
+        devices: &[Device],
+    ) -> Result<Vec<Batch<Buffer>>> {
         let of_device = |(place, device): (usize, &Device)| {
             let micro_batches: Vec<&data::Batch> = batches.iter().map(|micro_batch| &micro_batch[place]).collect();
-            to_device(&self.batch(&micro_batches, step)?, device).or_report()
+            to_device(&self.batch(&micro_batches, step, &self.specs[bucket])?, device).or_report()
         };
         devices.iter().enumerate().map(of_device).collect()
     }
 
-    fn batch(&self, micro_batches: &[&data::Batch], step: u64) -> Result<Batch<HostArray>> {
+    fn batch(&self, micro_batches: &[&data::Batch], step: u64, spec: &Batch<TensorType>) -> Result<Batch<HostArray>> {
         let field = |(path, ty): (&ParamPath, &TensorType)| {
             let fields = micro_batches.iter().map(|batch| batch.fields.get(path.as_str()));
             let fields = fields.collect::<Option<Vec<_>>>();
@@ -59,11 +66,11 @@ impl Uploader {
         // The loader counts all samples since step 0, the step those of its own batch.
         let first = (step as u32).wrapping_mul(self.global_batch as u32);
         rows.as_mut_slice::<u32>().or_report()?.iter_mut().for_each(|row| *row = row.wrapping_sub(first));
-        let condition = paths(&self.spec.condition);
-        let condition = condition.iter().zip(leaves(&self.spec.condition)).map(field).collect::<Result<Vec<_>>>()?;
+        let condition = paths(&spec.condition);
+        let condition = condition.iter().zip(leaves(&spec.condition)).map(field).collect::<Result<Vec<_>>>()?;
         Ok(Batch {
-            images: field((&"images".into(), &self.spec.images))?,
-            condition: unflatten(&self.spec.condition, condition),
+            images: field((&"images".into(), &spec.images))?,
+            condition: unflatten(&spec.condition, condition),
             null_condition: self.null_condition.clone(),
             rows,
         })
@@ -102,8 +109,8 @@ mod tests {
             null_condition: Condition::of_labels(field(DType::I32, &[1])),
             rows: field(DType::U32, &[2, 4]),
         };
-        let batch = Uploader::new(spec.clone(), 8, spec.null_condition.null(2))
-            .batch(&[&batches[0][0], &batches[1][0]], 5)
+        let batch = Uploader::new(Vec::new(), 8, spec.null_condition.null(2))
+            .batch(&[&batches[0][0], &batches[1][0]], 5, &spec)
             .unwrap();
         assert_eq!(leaves(&types_of(&batch)), leaves(&spec));
         assert_eq!(batch.rows.as_slice::<u32>().unwrap(), [0, 1, 4, 5, 2, 3, 6, 7]);
@@ -120,7 +127,10 @@ mod tests {
             null_condition: Condition::default(),
             rows: TensorType::new(DType::U32, [1, 4]),
         };
-        let error = Uploader::new(spec, 4, Condition::default()).batch(&[&batches[0][0]], 0).unwrap_err().to_string();
+        let error = Uploader::new(Vec::new(), 4, Condition::default())
+            .batch(&[&batches[0][0]], 0, &spec)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "the dataset's field 'labels' makes batches of i32[1, 4], the model reads f32[1, 4]");
     }
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+/// Pictures with a greater ratio of their sides are refused anyway.
+const MOST_ASPECT: f64 = 20.0;
+
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// Format of the source files
@@ -40,6 +43,17 @@ pub struct ImportArgs {
     /// Side of the pictures in the dataset: the shorter side is resized to it and the middle is cut out
     #[arg(long, value_name = "R", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub resolution: u32,
+    /// Shapes of several aspect ratios with areas near R x R, in place of squares: each picture gets the one that cuts
+    /// off least. Training then takes every batch from one of them
+    #[arg(long, requires = "pictures")]
+    pub aspect_buckets: bool,
+    /// What the sides of those shapes are multiples of: what the model needs, such as its patch size times 8 behind an
+    /// autoencoder [default: a power of two near R / 8]
+    #[arg(long, value_name = "N", requires = "aspect_buckets", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub multiple_of: Option<u32>,
+    /// The longest side of those shapes over the shortest; pictures of which no shape shows half cannot be used
+    #[arg(long, value_name = "RATIO", requires = "aspect_buckets", default_value_t = 2.0, value_parser = aspect)]
+    pub most_aspect: f64,
     /// What resizes pictures, with antialias as in torchvision
     #[arg(long, value_enum, default_value_t = Resample::Bilinear)]
     pub resample: Resample,
@@ -84,6 +98,12 @@ fn range(text: &str) -> Result<[f64; 2], &'static str> {
         text.split_once(',').and_then(|(black, white)| Some([black.trim().parse().ok()?, white.trim().parse().ok()?]));
     let is_range = |[black, white]: &[f64; 2]| black < white && (white - black).is_finite();
     numbers.filter(is_range).ok_or("two numbers are needed, the first below the second, such as 0,255")
+}
+
+/// A ratio of at least 1.
+fn aspect(text: &str) -> Result<f64, &'static str> {
+    let ratio = text.parse().ok().filter(|ratio: &f64| (1.0..=MOST_ASPECT).contains(ratio));
+    ratio.ok_or("a number from 1 to 20 is needed")
 }
 
 /// Six hexadecimal digits as red, green and blue.

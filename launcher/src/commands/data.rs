@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Result, miette};
 use twinflow_data::{
-    DatasetMetadata, FASHION_MNIST_CLASSES, Filter, Hdf5Arrays, ImageLayout, PictureOptions, import_hdf5, import_idx,
-    import_pictures,
+    DatasetMetadata, FASHION_MNIST_CLASSES, Filter, Hdf5Arrays, ImageLayout, PictureOptions, Shapes, import_hdf5,
+    import_idx, import_pictures,
 };
 use twinflow_runtime::console::{OrReport, say};
 
@@ -97,8 +97,12 @@ fn pictures(args: &ImportArgs) -> Result<()> {
         Resample::Bicubic => Filter::Bicubic,
     };
     let ImportArgs { resolution, background, skip_damaged, .. } = *args;
-    let caption_key = args.caption_key.clone();
-    let options = PictureOptions { resolution, filter, background, skip_damaged, caption_key };
+    let shapes = match args.aspect_buckets {
+        true => Shapes::of_aspects(resolution, args.multiple_of, args.most_aspect),
+        false => Shapes::square(resolution),
+    };
+    let (shapes, caption_key) = (shapes.or_report()?, args.caption_key.clone());
+    let options = PictureOptions { shapes, filter, background, skip_damaged, caption_key };
     let source = args.pictures.iter().map(|path| path.display().to_string()).take(MOST_NAMED).collect::<Vec<_>>();
     let more = if args.pictures.len() > MOST_NAMED { ", .." } else { "" };
     let metadata = DatasetMetadata::new(name(args), source.join(", ") + more, 0);
@@ -119,6 +123,11 @@ fn pictures(args: &ImportArgs) -> Result<()> {
     imported.skipped.iter().take(MOST_REASONS).for_each(|reason| say(format!("left out {reason}")));
     if !imported.skipped.is_empty() {
         say(format!("{} pictures were left out", imported.skipped.len()));
+    }
+    if args.aspect_buckets {
+        let line = |([width, height], count): &([u32; 2], usize)| format!("{count:>9}  {width} x {height}");
+        let lines: Vec<String> = imported.shapes.iter().map(line).collect();
+        say(format!("pictures in each bucket (width x height):\n{}", lines.join("\n")));
     }
     print_line(imported.info)
 }

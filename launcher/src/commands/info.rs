@@ -30,10 +30,26 @@ pub fn info(args: &InfoArgs) -> Result<()> {
 /// Samples spread over a dataset, each with its captions, or else its class.
 fn page(dataset: &Dataset, class_names: &[String], count: usize) -> Result<Picture> {
     let shown: Vec<u64> = spread(dataset.len(), count).map(|index| index as u64).collect();
-    let images = &dataset.gather(&shown).or_report()?[IMAGES];
-    let bytes = images.as_slice::<f32>().map_or_else(|_| images.bytes().to_vec(), to_bytes);
+    let buckets = dataset.buckets();
+    let shape: [usize; 3] =
+        std::array::from_fn(|dim| buckets.all().iter().map(|bucket| bucket.shape[dim]).max().unwrap_or(1));
+    let mut bytes = Vec::new();
+    for index in &shown {
+        let image = &dataset.gather(&[*index]).or_report()?[IMAGES];
+        let pixels = image.as_slice::<f32>().map_or_else(|_| image.bytes().to_vec(), to_bytes);
+        bytes.extend(centred(&pixels, buckets.all()[buckets.of_sample(*index)].shape, shape));
+    }
     let texts: Vec<String> = shown.iter().map(|index| text(dataset, class_names, *index)).collect();
-    Ok(captioned(&bytes, dataset.sample_shape(), &texts, 1 + (shown.len() - 1).isqrt())?)
+    Ok(captioned(&bytes, shape, &texts, 1 + (shown.len() - 1).isqrt())?)
+}
+
+/// A picture in the middle of a white one that is at least as large, both `[height, width, channels]`.
+fn centred(pixels: &[u8], [height, width, channels]: [usize; 3], canvas: [usize; 3]) -> Vec<u8> {
+    let mut centred = vec![255; canvas.iter().product()];
+    let (top, left, row) = ((canvas[0] - height) / 2, (canvas[1] - width) / 2 * channels, width * channels);
+    let rows = centred.chunks_exact_mut(canvas[1] * channels).skip(top);
+    rows.zip(pixels.chunks_exact(row)).for_each(|(to, from)| to[left..left + row].copy_from_slice(from));
+    centred
 }
 
 fn text(dataset: &Dataset, class_names: &[String], index: u64) -> String {

@@ -112,6 +112,7 @@ impl Config {
             | ConfigError::NotMultiple { key, .. }
             | ConfigError::NoMatch { key, .. } => key,
             ConfigError::Conflict { second, .. } => second,
+            ConfigError::OneShape => "model.kind",
             ConfigError::BatchTooSmall { .. } | ConfigError::PartNotDivisible { .. } => "train.batch_size",
         };
         let problem = Problem::Unfit { reason: error.to_string() };

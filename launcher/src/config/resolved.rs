@@ -1,10 +1,10 @@
 //! Settings together with what the data are: everything that computes is built from these.
 
-use std::{ops::Deref, path::Path};
+use std::{ops::Deref, path::Path, sync::Arc};
 
 use twinflow_array::DType;
 use twinflow_compiler::stablehlo::Products;
-use twinflow_data::{Source, TextShape};
+use twinflow_data::{Bucket, Buckets, Source, TextShape};
 use twinflow_models::{
     denoisers::{DataSpec, TextSpec},
     encoders::TokenSpec,
@@ -112,6 +112,16 @@ impl ResolvedConfig {
             image_dtype: self.image_dtype,
         };
         Trainer::new(config).map_err(|error| self.refused(&error))
+    }
+
+    /// A trainer for each shape of samples, which differ in nothing else.
+    ///
+    /// # Errors
+    /// As [`ResolvedConfig::trainer`].
+    pub fn trainers(&self, processes: usize, buckets: &Buckets) -> Result<Arc<[Trainer]>, SettingError> {
+        let trainer = self.trainer(processes)?;
+        let of_bucket = |bucket: &Bucket| trainer.for_samples(bucket.shape).map_err(|error| self.refused(&error));
+        buckets.all().iter().map(of_bucket).collect()
     }
 
     /// The network alone, to sample from.

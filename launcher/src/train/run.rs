@@ -28,27 +28,30 @@ const PREFETCH: usize = 2;
 /// Data, device, MPI or files failed; the loss is not finite where the settings do not bear that.
 pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
     let _filter = StderrFilter::start().or_report()?;
-    let Setup { config, trainer, loader, devices, state, step: first_step, folder, owned_folder } = setup;
+    let Setup { config, trainers, loader, devices, state, step: first_step, folder, owned_folder } = setup;
+    let trainer = &trainers[0];
     let batch_size = loader.plan().global_batch();
     let model = config.model()?.with_tokenizer(loader.source().tokenizer().cloned());
     let shown = Shown::of(loader.source(), &model)?;
     let notes: Vec<&str> = config.precision_note().into_iter().chain(unread(loader.source(), &model)).collect();
     let mut loader = PrefetchLoader::start(loader, first_step, PREFETCH).or_report()?;
-    let mut engine = Engine::new(trainer.clone(), devices.clone(), world, &state)?;
-    let uploader = Uploader::new(trainer.batch_spec(), batch_size, model.null_condition().or_report()?);
-    let drawing = DrawSamples::new(&folder, &config, &trainer, &model, shown, &devices);
+    let mut engine = Engine::new(trainers.clone(), devices.clone(), world, &state)?;
+    let specs = trainers.iter().map(Trainer::batch_spec).collect();
+    let uploader = Uploader::new(specs, batch_size, model.null_condition().or_report()?);
+    let drawing = DrawSamples::new(&folder, &config, trainer, &model, shown, &devices);
     let mut observers = Observers::new(world, &config, owned_folder.as_ref(), first_step, &model, drawing)?;
     observers.begin(&folder, &notes);
     let mut step_began = Instant::now();
     for step in first_step..config.train.steps {
         let phase = trainer.phase_at(step);
         let stopped = has_pause_before(step, first_step, &config.train) && stop.is_agreed(world);
-        if stopped || !enter(phase, &mut engine, &trainer, world, stop, &observers)? {
+        let bucket = loader.loader().buckets().of_step(step);
+        if stopped || !enter((phase, bucket), &mut engine, &trainers, world, stop, &observers)? {
             return observers.stop(&engine, &folder);
         }
-        let batch = uploader.upload(&loader.next_batch().or_report()?, step, devices.all())?;
+        let batch = uploader.upload(&loader.next_batch().or_report()?, (step, bucket), devices.all())?;
         let computing = Instant::now();
-        let outcome = engine.step(batch)?;
+        let outcome = engine.step(bucket, batch)?;
         observers.note_grace(computing.elapsed());
         let agreeing = Instant::now();
         let stopped = stop.is_agreed(world);
@@ -59,7 +62,7 @@ pub fn run(world: &World, stop: &StopRequest, setup: Setup) -> Result<Ending> {
             step_seconds: step_time.as_secs_f64(),
             communication_seconds: communication.as_secs_f64(),
             peak_memory: devices.peak_memory(),
-            ..step_metrics(step + 1, &trainer, phase, &outcome.metrics)
+            ..step_metrics(step + 1, trainer, phase, &outcome.metrics)
         };
         let ending = Ending::after(step + 1 == config.train.steps, stopped);
         if let Err(error) = observers.bear(&metrics, &config.train, ending) {
@@ -79,19 +82,21 @@ fn unread(source: &dyn Source, model: &Model) -> Option<&'static str> {
     captioned.then_some("the dataset has captions, and this kind of model reads none: pictures are learnt without them")
 }
 
-/// Makes a phase the engine's: compiled, and begun. False if a signal came first.
+/// Makes a phase the engine's: compiled for a bucket's shape, and begun. False if a signal came first.
 fn enter(
-    phase: usize,
+    (phase, bucket): (usize, usize),
     engine: &mut Engine<'_>,
-    trainer: &Trainer,
+    trainers: &[Trainer],
     world: &World,
     stop: &StopRequest,
     observers: &Observers<'_>,
 ) -> Result<bool> {
-    if !engine.is_ready_for(phase) {
-        observers.progress.say(&format!("compiling the {} step ...", phase_name(trainer, phase)));
-        let Some(programs) = stop.unless_made(world, engine.compiling(phase))? else { return Ok(false) };
-        engine.install(phase, programs);
+    if !engine.is_ready_for(phase, bucket) {
+        let (name, [height, width, _]) = (phase_name(&trainers[0], phase), trainers[bucket].sample_shape());
+        let shape = if trainers.len() > 1 { format!(" for pictures of {width} x {height}") } else { String::new() };
+        observers.progress.say(&format!("compiling the {name} step{shape} ..."));
+        let Some(programs) = stop.unless_made(world, engine.compiling(phase, bucket))? else { return Ok(false) };
+        engine.install(bucket, programs);
     }
     engine.begin(phase)?;
     Ok(true)

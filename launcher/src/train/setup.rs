@@ -27,8 +27,8 @@ use crate::{
 pub struct Setup {
     /// The settings, what the dataset holds included.
     pub config: ResolvedConfig,
-    /// Network, losses, optimizer.
-    pub trainer: Arc<Trainer>,
+    /// Network, losses, optimizer: a trainer for each shape of samples.
+    pub trainers: Arc<[Trainer]>,
     /// This rank's batches.
     pub loader: Loader,
     /// Where to compute.
@@ -62,14 +62,15 @@ impl Setup {
         let devices = world.agree(Devices::open(&config.device, world.local_rank()))?;
         let products = common_products(world, &devices);
         let config = ResolvedConfig::new(config, source.as_ref(), products);
-        let trainer = world.agree(config.trainer(world.size()).map_err(Into::into))?;
-        let loader = world.agree(loader(&config, source, &trainer, world))?;
+        let trainers = world.agree(config.trainers(world.size(), &source.buckets()).map_err(Into::into))?;
+        let trainer = &trainers[0];
+        let loader = world.agree(loader(&config, source, trainer, world))?;
         world.agree(
             checkpoint
                 .as_ref()
                 .map_or(Ok(()), |checkpoint| resume::refuse_other_tokenizer(checkpoint, loader.source(), &config.data)),
         )?;
-        let (state, step) = world.agree(first_state(&config, &trainer, checkpoint.as_ref()))?;
+        let (state, step) = world.agree(first_state(&config, trainer, checkpoint.as_ref()))?;
         // Last, so that messages so far name files as the user does.
         let config = config.with_absolute_paths();
         if args.resume.is_none() {
@@ -82,8 +83,8 @@ impl Setup {
         logging::open_file(&folder.join("logs"), world.rank());
         let environment = Environment::find(world, &devices, step);
         world.on_root(|| note_environment(&environment, owned_folder.as_ref()))?;
-        let (trainer, devices) = (Arc::new(trainer), Arc::new(devices));
-        Ok(Some(Setup { config, trainer, loader, devices, state, step, folder, owned_folder }))
+        let devices = Arc::new(devices);
+        Ok(Some(Setup { config, trainers, loader, devices, state, step, folder, owned_folder }))
     }
 }
 

@@ -127,9 +127,15 @@ impl ModelConfig {
             ModelConfig::Dit(config) => config.patch,
             ModelConfig::Sd3(config) => config.patch,
             ModelConfig::QwenImage(_) | ModelConfig::ZImage(_) => 2,
-            ModelConfig::Mlp(_) | ModelConfig::QwenImage21(_) | ModelConfig::Sana(_) | ModelConfig::Unet(_) => 1,
+            ModelConfig::Sana(config) => config.patch,
+            ModelConfig::Mlp(_) | ModelConfig::QwenImage21(_) | ModelConfig::Unet(_) => 1,
         };
         (height / patch.max(1)) * (width / patch.max(1))
+    }
+
+    /// Whether its parameters stand for places in a sample, so that they serve one height and width alone.
+    pub fn has_weights_per_pixel(&self) -> bool {
+        matches!(self, ModelConfig::Mlp(_))
     }
 
     /// Builds the network for samples of `data`, whose prompts come as embeddings.

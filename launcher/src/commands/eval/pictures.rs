@@ -81,12 +81,21 @@ pub fn test_file(train: &Path) -> PathBuf {
     train.with_file_name(format!("{stem}-test.h5"))
 }
 
-/// A dataset in memory.
+/// A dataset of pictures of one shape, in memory.
 ///
 /// # Errors
-/// It is missing or damaged.
+/// It is missing or damaged, or holds several shapes.
 pub fn dataset(path: &Path) -> Result<Arc<Dataset>> {
     let dataset = Dataset::open(path, Verify::Yes).or_report()?;
+    let shapes = dataset.buckets().all().len();
+    if shapes > 1 {
+        let help = "import the same pictures without --aspect-buckets into another file, and name that one";
+        return Err(miette!(
+            help = help,
+            "{} holds pictures of {shapes} shapes; eval judges those of one",
+            path.display()
+        ));
+    }
     Ok(Arc::new(dataset.cached(DEFAULT_CACHE_BYTES).or_report()?))
 }
 

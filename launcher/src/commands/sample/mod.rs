@@ -35,6 +35,9 @@ pub fn sample(args: &SampleArgs) -> Result<()> {
     let checkpoint = open_checkpoint(&args.checkpoint)?;
     let mut config = config_of(&checkpoint, &args.set)?;
     config.sample = with_arguments(&config.sample, args);
+    if let Some([width, height]) = args.size {
+        (config.data.width, config.data.height) = (width, height);
+    }
     config.sample.validate().or_report()?;
     let devices = Devices::open_one(&config.device)?;
     let config = ResolvedConfig::of_checkpoint(config, devices.products());
