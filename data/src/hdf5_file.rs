@@ -13,7 +13,7 @@ use crate::{
     labels::{self, LabelLayout},
     schema::{BYTE_RANGE, file_options},
     stored::Stored,
-    write::{Annotations, write_blocks},
+    write::write_blocks,
 };
 
 /// Rows of labels read at once.
@@ -78,7 +78,7 @@ pub fn import_hdf5(
     let range = arrays.range.unwrap_or(usual);
     check_range(&scan, range)?;
     let shape = images.ty().shape.clone();
-    let next_rows = |_, rows: Range<usize>, out: &mut [u8]| match layout {
+    let next_rows = |rows: Range<usize>, out: &mut [u8]| match layout {
         ImageLayout::Nhwc => images.read_rows(rows, out),
         ImageLayout::Nchw => {
             let mut stored = vec![0; out.len()];
@@ -88,7 +88,7 @@ pub fn import_hdf5(
             Ok(())
         }
     };
-    write_blocks(target, std::slice::from_ref(images.ty()), Annotations::Labels(&labels), &metadata, range, next_rows)
+    write_blocks(target, images.ty(), &labels, &metadata, range, next_rows)
 }
 
 struct Input<'p> {

@@ -1,8 +1,17 @@
 //! Writing a dataset file.
 
-use std::{fs, ops::Range, path::Path, thread};
+use std::{
+    fs,
+    io::{self, Read, Seek, SeekFrom},
+    ops::Range,
+    path::Path,
+    thread,
+};
 
-use hdf5_metno::{Dataset as Hdf5Dataset, File, H5Type};
+use hdf5_metno::{
+    Dataset as Hdf5Dataset, File, H5Type,
+    plist::dataset_create::{AllocTime, FillTime},
+};
 use ndarray::ArrayView4;
 use twinflow_array::{DType, Element, HostArray, TensorType};
 use twinflow_files::{PartialFile, folder_of};
@@ -51,44 +60,82 @@ pub fn write_dataset(
     })
 }
 
-/// What images are told apart by.
-#[derive(Clone, Copy)]
-pub(crate) enum Annotations<'a> {
-    /// One label per image, below the number of classes.
-    Labels(&'a [i32]),
-    /// Without classes.
-    Captions(&'a Captions),
-}
-
-/// Writes a dataset of one or several arrays of u8 or f32 images `[n, height, width, channels]` whose bytes `next_rows`
-/// gives block by block, in order, by the array's number. The file appears as that of [`write_dataset`] does, and only
-/// if it was read back whole.
+/// Writes a dataset of u8 or f32 images `[n, height, width, channels]` whose bytes `next_rows` gives block by block, in
+/// order. The file appears as that of [`write_dataset`] does, and only if it was read back whole.
 ///
 /// # Errors
 /// As [`write_dataset`]; what `next_rows` met.
 pub(crate) fn write_blocks(
     path: &Path,
-    images: &[TensorType],
-    annotations: Annotations<'_>,
+    images: &TensorType,
+    labels: &[i32],
     metadata: &DatasetMetadata,
     value_range: [f64; 2],
-    mut next_rows: impl FnMut(usize, Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
+    next_rows: impl FnMut(Range<usize>, &mut [u8]) -> hdf5_metno::Result<()>,
 ) -> Result<DatasetInfo, DataError> {
     publish(path, metadata, Verify::Yes, |file| {
+        write_rows(file, IMAGES, images, next_rows)?;
+        write_labels(file, labels)?;
+        write_attributes(file, metadata, schema_version(false, 1), value_range)
+    })
+}
+
+/// Bytes of images `[n, height, width, channels]` that another file holds from its beginning on.
+pub(crate) struct ImagesInFile<'f> {
+    pub ty: TensorType,
+    pub pixels: &'f fs::File,
+    /// CRC-32 of them.
+    pub checksum: u32,
+}
+
+/// Writes a dataset of one or several arrays of u8 images with captions. The file appears as that of [`write_dataset`]
+/// does, and only if it was read back whole.
+///
+/// # Errors
+/// As [`write_dataset`]; the file with the pixels cannot be read.
+pub(crate) fn write_captioned(
+    path: &Path,
+    images: &[ImagesInFile<'_>],
+    captions: &Captions,
+    metadata: &DatasetMetadata,
+) -> Result<DatasetInfo, DataError> {
+    let partial = create(path, metadata)?;
+    let places = fill(&partial, |file| {
         if images.len() > 1 {
             file.create_group(IMAGES)?;
         }
-        for (array, ty) in images.iter().enumerate() {
-            let name = if images.len() > 1 { array_name(&ty.shape) } else { IMAGES.to_owned() };
-            write_rows(file, &name, ty, |rows, out| next_rows(array, rows, out))?;
-        }
-        match annotations {
-            Annotations::Captions(captions) => captions.write(file)?,
-            Annotations::Labels(labels) => write_labels(file, labels)?,
-        }
-        let has_captions = matches!(annotations, Annotations::Captions(_));
-        write_attributes(file, metadata, schema_version(has_captions, images.len()), value_range)
-    })
+        let name = |ty: &TensorType| if images.len() > 1 { array_name(&ty.shape) } else { IMAGES.to_owned() };
+        let places = images.iter().map(|images| reserve(file, &name(&images.ty), images));
+        let places = places.collect::<hdf5_metno::Result<Vec<u64>>>()?;
+        captions.write(file)?;
+        write_attributes(file, metadata, schema_version(true, images.len()), BYTE_RANGE)?;
+        Ok(places)
+    })?;
+    for (images, place) in images.iter().zip(places) {
+        copy(images, partial.path(), place).map_err(io_error("write", partial.path()))?;
+    }
+    finish(partial, path, Verify::Yes)
+}
+
+/// Makes room for an array of bytes and notes their checksum; says where in the file it is. The bytes lie one after the
+/// other, so that the system can copy them there.
+fn reserve(file: &File, name: &str, images: &ImagesInFile<'_>) -> hdf5_metno::Result<u64> {
+    let builder = file.new_dataset::<u8>().no_chunk().alloc_time(Some(AllocTime::Early)).fill_time(FillTime::Never);
+    let stored = builder.shape(&images.ty.shape[..]).create(name)?;
+    write_checksum(&stored, images.checksum)?;
+    stored.offset().ok_or_else(|| "no room was made for the images".into())
+}
+
+/// Copies images to their place in a file.
+fn copy(images: &ImagesInFile<'_>, path: &Path, place: u64) -> io::Result<()> {
+    let (mut from, mut to) = (images.pixels, fs::File::options().write(true).open(path)?);
+    from.seek(SeekFrom::Start(0))?;
+    to.seek(SeekFrom::Start(place))?;
+    let bytes = images.ty.bytes() as u64;
+    match io::copy(&mut from.take(bytes), &mut to)? {
+        copied if copied == bytes => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Writes an array of images `[n, height, width, channels]` block by block.
@@ -130,28 +177,42 @@ fn write_labels(file: &File, labels: &[i32]) -> hdf5_metno::Result<()> {
     write_checksum(&stored, crc32fast::hash(bytemuck::cast_slice(labels)))
 }
 
-/// Makes a file of what `fill` puts in, and gives it its name when it was read back and is on the disk.
+/// Makes a file of what `content` puts in, and gives it its name when it was read back and is on the disk.
 fn publish(
     path: &Path,
     metadata: &DatasetMetadata,
     verify: Verify,
-    fill: impl FnOnce(&File) -> hdf5_metno::Result<()>,
+    content: impl FnOnce(&File) -> hdf5_metno::Result<()>,
 ) -> Result<DatasetInfo, DataError> {
+    let partial = create(path, metadata)?;
+    fill(&partial, content)?;
+    finish(partial, path, verify)
+}
+
+/// A file on its way to `path`, for a dataset of texts that can be stored.
+fn create(path: &Path, metadata: &DatasetMetadata) -> Result<PartialFile, DataError> {
     check_texts(metadata)?;
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(io_error("create the folder", folder))?;
-    let partial = PartialFile::create(path).map_err(io_error("create", path))?;
+    PartialFile::create(path).map_err(io_error("create", path))
+}
+
+fn fill<T>(partial: &PartialFile, content: impl FnOnce(&File) -> hdf5_metno::Result<T>) -> Result<T, DataError> {
     let write = || {
         let file = file_options().create(partial.path())?;
-        fill(&file)?;
-        file.close()
+        let made = content(&file)?;
+        file.close()?;
+        Ok(made)
     };
-    write().map_err(failed("write", partial.path()))?;
-    let read_back = || Dataset::open(partial.path(), verify).map(|dataset| dataset.info());
+    Ok(write().map_err(failed("write", partial.path()))?)
+}
+
+/// Reads a file back and gives it its name.
+fn finish(partial: PartialFile, path: &Path, verify: Verify) -> Result<DatasetInfo, DataError> {
     // The disk works while the pages are read that it writes. What it refuses is told by publishing.
     let info = thread::scope(|scope| {
         scope.spawn(|| fs::File::open(partial.path()).and_then(|file| file.sync_data()));
-        read_back()
+        Dataset::open(partial.path(), verify).map(|dataset| dataset.info())
     })?;
     partial.publish().map_err(io_error("finish", path))?;
     Ok(DatasetInfo { path: path.to_owned(), ..info })

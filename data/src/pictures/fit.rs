@@ -55,7 +55,10 @@ fn crop(image: &Image<'_>, [width, height]: [u32; 2]) -> Vec<u8> {
     let first = |length: u32, kept: u32| (f64::from(length - kept) / 2.0).round_ties_even() as usize;
     let (left, top) = (first(image.width(), width), first(image.height(), height));
     let rows = image.buffer().chunks_exact(3 * image.width() as usize).skip(top).take(height as usize);
-    rows.flat_map(|row| &row[3 * left..3 * (left + width as usize)]).copied().collect()
+    let mut middle = Vec::with_capacity(3 * width as usize * height as usize);
+    // Row by row: an iterator over bytes takes as long as half of the decoding.
+    rows.for_each(|row| middle.extend_from_slice(&row[3 * left..3 * (left + width as usize)]));
+    middle
 }
 
 #[cfg(test)]

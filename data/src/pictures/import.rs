@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -22,8 +22,7 @@ use crate::{
     DataError, DatasetInfo, DatasetMetadata,
     captions::Captions,
     image_arrays::array_name,
-    schema::BYTE_RANGE,
-    write::{Annotations, write_blocks},
+    write::{ImagesInFile, write_captioned},
 };
 
 /// Pixels held in memory at once: enough for the cores, small beside a picture's own pixels.
@@ -95,7 +94,7 @@ pub fn import_pictures(
         spool.remove()?;
         return Err(DataError::NoPictures { path: from.first().cloned().unwrap_or_default() });
     }
-    let info = write(&mut spool, &pictures, &shapes, target, metadata)?;
+    let info = write(&spool, &pictures, &shapes, target, metadata)?;
     let skipped = spool.skipped().iter().map(|(_, reason)| reason.clone()).collect();
     spool.remove()?;
     Ok(ImportedPictures { info, skipped, notes, shapes })
@@ -103,7 +102,7 @@ pub fn import_pictures(
 
 /// Writes the dataset of what the spool holds.
 fn write(
-    spool: &mut Spool,
+    spool: &Spool,
     pictures: &[Listed],
     shapes: &[([u32; 2], usize)],
     target: &Path,
@@ -118,15 +117,17 @@ fn write(
     arrays.sort_by_key(|(_, ty)| array_name(&ty.shape));
     let places = arrays.iter().flat_map(|(shape, _)| spool.of_shape(*shape));
     let captions = Captions::new(places.map(|place| pictures[place].captions.as_slice()));
-    let (shapes, types): (Vec<usize>, Vec<TensorType>) = arrays.into_iter().unzip();
-    let pixels = spool.rewind()?;
-    let next_rows = |array: usize, _, rows: &mut [u8]| {
-        pixels[shapes[array]].read_exact(rows).map_err(|error| error.to_string().into())
-    };
-    write_blocks(target, &types, Annotations::Captions(&captions), metadata, BYTE_RANGE, next_rows)
+    let images = arrays.into_iter().map(|(shape, ty)| {
+        let checksum = spool.checksum(shape, ty.bytes() / ty.shape[0]);
+        ImagesInFile { ty, pixels: spool.pixels(shape), checksum }
+    });
+    write_captioned(target, &images.collect::<Vec<_>>(), &captions, metadata)
 }
 
-/// Makes the pixels that are still missing, block by block, each on all cores.
+/// A picture's pixels, the number of their shape, and their CRC-32; or why there are none.
+type Made = Result<(usize, Vec<u8>, u32), PictureFault>;
+
+/// Makes the pixels that are still missing, block by block, on all cores, while the block before is written.
 fn fill(
     spool: &mut Spool,
     origin: &mut dyn Origin,
@@ -136,34 +137,47 @@ fn fill(
 ) -> Result<(), DataError> {
     let largest = options.shapes.all().iter().map(|[width, height]| 3 * *width as usize * *height as usize).max();
     let block = (BLOCK_BYTES / largest.unwrap_or(1)).clamp(2, MOST_IN_BLOCK);
+    let (mut next, mut made): (usize, Vec<Made>) = (spool.done(), Vec::new());
     while spool.done() < pictures.len() {
-        let places = spool.done()..pictures.len().min(spool.done() + block);
+        let places = next..pictures.len().min(next + block);
+        next = places.end;
         origin.prepare(places.clone())?;
-        let origin = &*origin;
-        let made: Vec<Result<(usize, Vec<u8>), PictureFault>> = places
-            .clone()
-            .into_par_iter()
-            .map(|place| {
-                let picture = decode(&origin.bytes(place, &pictures[place])?, options.background)?;
-                let shape = options.shapes.best(picture.width(), picture.height())?;
-                Ok((shape, fit(picture, options.shapes.all()[shape], options.filter)))
-            })
-            .collect();
-        for (picture, made) in pictures[places].iter().zip(made) {
-            match made {
-                Ok((shape, pixels)) => spool.keep(shape, &pixels)?,
-                Err(fault) if options.skip_damaged => spool.skip(format!("'{}': {fault}", picture.name))?,
-                Err(fault) => {
-                    spool.save()?;
-                    return Err(DataError::Picture { name: picture.name.clone(), fault });
-                }
-            }
-        }
+        let (origin, before) = (&*origin, std::mem::take(&mut made));
+        let keep = || keep(spool, before, pictures, options.skip_damaged);
+        let (kept, new) = rayon::join(keep, || make(origin, places, pictures, options));
+        kept?;
+        made = new;
         on_progress(PictureProgress { done: spool.done(), total: pictures.len(), skipped: spool.skipped().len() });
         spool.save_now_and_then()?;
     }
     // The pixels need not be on the disk now: they go into the target.
     spool.await_note()
+}
+
+fn make(origin: &dyn Origin, places: Range<usize>, pictures: &[Listed], options: &PictureOptions) -> Vec<Made> {
+    let one = |place: usize| {
+        let picture = decode(&origin.bytes(place, &pictures[place])?, options.background)?;
+        let shape = options.shapes.best(picture.width(), picture.height())?;
+        let pixels = fit(picture, options.shapes.all()[shape], options.filter);
+        let checksum = crc32fast::hash(&pixels);
+        Ok((shape, pixels, checksum))
+    };
+    places.into_par_iter().map(one).collect()
+}
+
+fn keep(spool: &mut Spool, made: Vec<Made>, pictures: &[Listed], skip_damaged: bool) -> Result<(), DataError> {
+    for made in made {
+        let name = &pictures[spool.done()].name;
+        match made {
+            Ok((shape, pixels, checksum)) => spool.keep(shape, &pixels, checksum)?,
+            Err(fault) if skip_damaged => spool.skip(format!("'{name}': {fault}"))?,
+            Err(fault) => {
+                spool.save()?;
+                return Err(DataError::Picture { name: name.clone(), fault });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// CRC-32 of all that the pixels depend on, except the files' bytes.

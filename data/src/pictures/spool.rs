@@ -13,12 +13,23 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, error::io_error};
+use crate::{DataError, error::io_error, stored::joined};
 
 /// Work that a killed import may lose: each note waits for the disk.
 const BETWEEN_NOTES: Duration = Duration::from_secs(2);
 /// Stands for the shape of pictures that were left out.
 const LEFT_OUT: u16 = u16::MAX;
+/// Bytes of a [`Taken`] in its file.
+const TAKEN_BYTES: usize = 6;
+
+/// What became of a picture.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    /// The number of its shape.
+    shape: u16,
+    /// CRC-32 of its pixels.
+    checksum: u32,
+}
 
 /// The pictures that are done.
 #[derive(Debug)]
@@ -28,8 +39,7 @@ pub(crate) struct Spool {
     pixels: Vec<File>,
     /// [`Spool::taken`], little-endian.
     taken_file: File,
-    /// The number of each picture's shape.
-    taken: Vec<u16>,
+    taken: Vec<Taken>,
     note: Note,
     noted: Instant,
     /// A note on its way to the disk, while more pictures are made.
@@ -80,8 +90,8 @@ impl Spool {
         let Some(note) = note.and_then(|text| serde_json::from_slice::<Note>(&text).ok()) else { return Ok(()) };
         let mut bytes = Vec::new();
         self.taken_file.read_to_end(&mut bytes)?;
-        let taken = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-        let taken: Vec<u16> = taken.take(note.done).collect();
+        let taken = bytes.as_chunks::<TAKEN_BYTES>().0.iter().take(note.done).map(|bytes| Taken::of(*bytes));
+        let taken: Vec<Taken> = taken.collect();
         let mut whole = note.key == key && taken.len() == note.done;
         for (shape, (pixels, row_bytes)) in self.pixels.iter().zip(row_bytes).enumerate() {
             whole &= count(&taken, shape) as u64 * row_bytes <= pixels.metadata()?.len();
@@ -95,7 +105,8 @@ impl Spool {
     /// Drops what came after the note, and stands at the end of every file.
     fn cut(&mut self, row_bytes: &[u64]) -> io::Result<()> {
         let ends = row_bytes.iter().enumerate().map(|(shape, bytes)| count(&self.taken, shape) as u64 * bytes);
-        for (file, end) in self.pixels.iter_mut().zip(ends).chain([(&mut self.taken_file, 2 * self.taken.len() as u64)])
+        for (file, end) in
+            self.pixels.iter_mut().zip(ends).chain([(&mut self.taken_file, (TAKEN_BYTES * self.taken.len()) as u64)])
         {
             file.set_len(end)?;
             file.seek(SeekFrom::Start(end))?;
@@ -115,23 +126,33 @@ impl Spool {
 
     /// Places of the pictures of a shape, in order.
     pub fn of_shape(&self, shape: usize) -> impl Iterator<Item = usize> {
-        self.taken.iter().enumerate().filter(move |(_, taken)| usize::from(**taken) == shape).map(|(place, _)| place)
+        self.taken
+            .iter()
+            .enumerate()
+            .filter(move |(_, taken)| usize::from(taken.shape) == shape)
+            .map(|(place, _)| place)
     }
 
-    /// Keeps the pixels of the next picture, which has the shape of this number.
-    pub fn keep(&mut self, shape: usize, pixels: &[u8]) -> Result<(), DataError> {
+    /// CRC-32 of the pixels of all pictures of a shape, one after the other, each of so many bytes.
+    pub fn checksum(&self, shape: usize, row_bytes: usize) -> u32 {
+        let taken = self.taken.iter().filter(|taken| usize::from(taken.shape) == shape);
+        joined(taken.map(|taken| (taken.checksum, row_bytes)))
+    }
+
+    /// Keeps the pixels of the next picture, which has the shape of this number, with their CRC-32.
+    pub fn keep(&mut self, shape: usize, pixels: &[u8], checksum: u32) -> Result<(), DataError> {
         self.pixels[shape].write_all(pixels).map_err(self.refused("write"))?;
-        self.take(shape as u16)
+        self.take(Taken { shape: shape as u16, checksum })
     }
 
     pub fn skip(&mut self, reason: String) -> Result<(), DataError> {
         self.note.skipped.push((self.note.done, reason));
-        self.take(LEFT_OUT)
+        self.take(Taken { shape: LEFT_OUT, checksum: 0 })
     }
 
-    fn take(&mut self, shape: u16) -> Result<(), DataError> {
-        self.taken_file.write_all(&shape.to_le_bytes()).map_err(self.refused("write"))?;
-        self.taken.push(shape);
+    fn take(&mut self, taken: Taken) -> Result<(), DataError> {
+        self.taken_file.write_all(&taken.bytes()).map_err(self.refused("write"))?;
+        self.taken.push(taken);
         self.note.done += 1;
         Ok(())
     }
@@ -166,12 +187,9 @@ impl Spool {
         saved.map_or(Ok(()), |saved| saved.unwrap_or_else(|panic| panic::resume_unwind(panic)))
     }
 
-    /// Reads the pixels of each shape from the first picture on.
-    pub fn rewind(&mut self) -> Result<&mut [impl Read + use<>], DataError> {
-        for file in &mut self.pixels {
-            file.rewind().map_err(io_error("read", &self.folder))?;
-        }
-        Ok(&mut self.pixels)
+    /// The file of a shape's pixels.
+    pub fn pixels(&self, shape: usize) -> &File {
+        &self.pixels[shape]
     }
 
     pub fn remove(self) -> Result<(), DataError> {
@@ -191,8 +209,19 @@ fn open_file(folder: &Path, name: &str) -> Result<File, DataError> {
 }
 
 /// Pictures of a shape.
-fn count(taken: &[u16], shape: usize) -> usize {
-    taken.iter().filter(|taken| usize::from(**taken) == shape).count()
+fn count(taken: &[Taken], shape: usize) -> usize {
+    taken.iter().filter(|taken| usize::from(taken.shape) == shape).count()
+}
+
+impl Taken {
+    fn of([low, high, checksum @ ..]: [u8; TAKEN_BYTES]) -> Self {
+        Taken { shape: u16::from_le_bytes([low, high]), checksum: u32::from_le_bytes(checksum) }
+    }
+
+    fn bytes(self) -> [u8; TAKEN_BYTES] {
+        let ([low, high], [a, b, c, d]) = (self.shape.to_le_bytes(), self.checksum.to_le_bytes());
+        [low, high, a, b, c, d]
+    }
 }
 
 impl Note {
