@@ -29,18 +29,26 @@ fn start(tap: &[usize]) -> Vec<usize> {
     [&[0], tap, &[0]].concat()
 }
 
-/// The StableHLO of a depthwise convolution of operands in the type that they are multiplied in, summed in `ty`'s.
+/// The StableHLO of a depthwise convolution of operands rounded to the type that they are multiplied in, summed in
+/// `ty`'s. Padded input and sum are made once each: XLA would put an expression of elements into every loop that reads
+/// it, and convert the operands anew at every tap.
 pub(super) fn lower(config: &ConvConfig, [x, w]: [&Value; 2], ty: &TensorType, block: &mut Block) -> Value {
-    let x = padded(config, x, block);
+    let x = block.convert(x, ty.dtype);
+    let x = padded(config, &x, block);
+    let types = w.ty.with_dtype(ty.dtype);
+    let w = block.apart(&[w], &types, |w, block| block.convert(&w[0], ty.dtype));
+    block.apart(&[&x, &w], ty, |operands, block| shifted_sums([&operands[0], &operands[1]], ty, block))
+}
+
+/// The sum over the kernel's elements of what each sees times it.
+fn shifted_sums([x, w]: [&Value; 2], ty: &TensorType, block: &mut Block) -> Value {
     let channel = ty.shape.rank() - 1;
     let terms = taps(&w.ty.shape).into_iter().map(|tap| {
-        let seen = slice(&x, &start(&tap), &ty.shape, block);
+        let seen = slice(x, &start(&tap), &ty.shape, block);
         let size: Vec<usize> = [&vec![1; tap.len()][..], &[1, ty.shape[channel]]].concat();
         let weight = slice(w, &[&tap[..], &[0, 0]].concat(), &size, block);
         let weight = block.call("stablehlo.reshape", &[&weight], "", &w.ty.with_shape([ty.shape[channel]]));
-        let weight = block.convert(&weight, ty.dtype);
         let weight = block.call("stablehlo.broadcast_in_dim", &[&weight], &format!(", dims = [{channel}]"), ty);
-        let seen = block.convert(&seen, ty.dtype);
         block.binary("stablehlo.multiply", &seen, &weight, ty)
     });
     let terms: Vec<Value> = terms.collect();

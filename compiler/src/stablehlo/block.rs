@@ -26,6 +26,8 @@ pub struct Block {
     locations: bool,
     scope: Arc<str>,
     location: String,
+    /// Functions that are called, as written.
+    functions: Vec<String>,
 }
 
 /// `(tensor<2xf32>, tensor<f32>) -> tensor<2xf32>`.
@@ -43,6 +45,41 @@ impl Block {
     /// The text written so far.
     pub fn into_text(self) -> String {
         self.text
+    }
+
+    /// The functions that were made by [`Block::apart`].
+    pub fn take_functions(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.functions)
+    }
+
+    /// What `body` writes for its arguments, as a function of its own that XLA does not take apart: no loop outside makes
+    /// its result's elements anew, as it does with expressions of elements that several loops read. (Barriers do not do
+    /// this on CPUs: they go before loops are joined.)
+    pub fn apart(
+        &mut self,
+        operands: &[&Value],
+        ty: &TensorType,
+        body: impl FnOnce(&[Value], &mut Block) -> Value,
+    ) -> Value {
+        let name = format!("@apart_{}", self.functions.len());
+        let arguments: Vec<Value> =
+            operands.iter().map(|value| Value { name: self.fresh(), ty: value.ty.clone() }).collect();
+        let declared: Vec<String> =
+            arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir())).collect();
+        let (outer, indent) = (replace(&mut self.text, String::new()), replace(&mut self.indent, 1));
+        self.line(&format!("func.func private {name}({}) -> {} {{", declared.join(", "), ty.mlir()));
+        self.indented(|block| {
+            let result = body(&arguments, block);
+            block.line(&format!("return {} : {}", result.name, result.ty.mlir()));
+        });
+        self.line("}");
+        self.indent = indent;
+        let function = replace(&mut self.text, outer);
+        self.functions.push(function);
+        let names: Vec<&str> = operands.iter().map(|value| value.name.as_str()).collect();
+        let attributes = "{mhlo.frontend_attributes = {inlineable = \"false\"}}";
+        let types = signature(operands, std::slice::from_ref(ty));
+        self.emit(&format!("func.call {name}({}) {attributes} : {types}", names.join(", ")), ty)
     }
 
     /// An empty block, with products written so; `locations` has each operation followed by where it comes from.

@@ -33,6 +33,8 @@ pub fn lower(program: &Program, name: &str, products: Products, locations: bool)
         });
         block.line("}");
     });
+    let functions = block.take_functions();
+    functions.iter().flat_map(|function| function.lines()).for_each(|line| block.line(line));
     block.line("}");
     block.into_text()
 }
