@@ -35,8 +35,10 @@ fn start(tap: &[usize]) -> Vec<usize> {
 pub(super) fn lower(config: &ConvConfig, [x, w]: [&Value; 2], ty: &TensorType, block: &mut Block) -> Value {
     let x = block.convert(x, ty.dtype);
     let x = padded(config, &x, block);
-    let types = w.ty.with_dtype(ty.dtype);
-    let w = block.apart(&[w], &types, |w, block| block.convert(&w[0], ty.dtype));
+    let w = match w.ty.dtype == ty.dtype {
+        true => w.clone(),
+        false => block.apart(&[w], &w.ty.with_dtype(ty.dtype), |w, block| block.convert(&w[0], ty.dtype)),
+    };
     block.apart(&[&x, &w], ty, |operands, block| shifted_sums([&operands[0], &operands[1]], ty, block))
 }
 
