@@ -1,6 +1,10 @@
 //! The writer of one function's operations.
 
-use std::{fmt::Write, mem::replace, sync::Arc};
+use std::{
+    fmt::Write,
+    mem::{replace, take},
+    sync::Arc,
+};
 
 use twinflow_array::{DType, HostArray, TensorType};
 
@@ -49,7 +53,7 @@ impl Block {
 
     /// The functions that were made by [`Block::apart`].
     pub fn take_functions(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.functions)
+        take(&mut self.functions)
     }
 
     /// What `body` writes for its arguments, as a function of its own that XLA does not take apart: no loop outside makes
@@ -66,7 +70,7 @@ impl Block {
             operands.iter().map(|value| Value { name: self.fresh(), ty: value.ty.clone() }).collect();
         let declared: Vec<String> =
             arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir())).collect();
-        let (outer, indent) = (replace(&mut self.text, String::new()), replace(&mut self.indent, 1));
+        let (outer, indent) = (take(&mut self.text), replace(&mut self.indent, 1));
         self.line(&format!("func.func private {name}({}) -> {} {{", declared.join(", "), ty.mlir()));
         self.indented(|block| {
             let result = body(&arguments, block);
