@@ -57,8 +57,8 @@ fn bytes_that_fail_their_checksums() {
 
 #[test]
 fn files_of_another_schema_or_version() {
-    let newer = |path: &Path| edit(path, |file| file.attr("schema_version")?.write_scalar(&3u32));
-    refused_after(newer, &["has schema version 3", "up to 2", "use a newer program or import again"]);
+    let newer = |path: &Path| edit(path, |file| file.attr("schema_version")?.write_scalar(&4u32));
+    refused_after(newer, &["has schema version 4", "up to 3", "use a newer program or import again"]);
     let pixels_alone = |path: &Path| edit(path, |file| file.unlink("labels"));
     refused_after(pixels_alone, &["there is no 'labels' (the file has: images)", "import it again"]);
 }

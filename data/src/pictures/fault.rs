@@ -31,7 +31,10 @@ pub enum PictureFault {
     Strip { width: usize, height: usize },
     /// A picture that no bucket shows enough of.
     #[error(
-        "it has {width} x {height} pixels: of all buckets {} x {} fits best and would show {percent:.0} % of it, less than half", best[0], best[1]
+        "it has {width} x {height} pixels: of all buckets {} x {} fits best and would show {percent:.0} % of it, less \
+         than half (--most-aspect allows for longer ones)",
+        best[0],
+        best[1]
     )]
     Aspect { width: u32, height: u32, best: [u32; 2], percent: f64 },
 }
