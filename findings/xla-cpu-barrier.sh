@@ -1,8 +1,7 @@
 #!/bin/bash
 # jax 0.10.2 (jaxlib 0.10.2), on the CPU: an optimization barrier does not keep a value from being computed several times. The
 # barrier is in the program that XLA gets, and is gone before loops are joined: a sum of nine shifted products that two
-# later loops read is written out in both, so that 18 multiplications per element are made in place of 9. Guides name
-# the barrier as the way to have a value computed once.
+# later loops read is written out in both, so that 18 multiplications per element are made in place of 9.
 #
 # Seen: barriers in the lowered program 1, in the compiled one 0; loops with the nine products 2, with the barrier and
 # without it.

@@ -67,12 +67,11 @@ impl Buckets {
     }
 
     /// Steps are dealt out to buckets in proportion to their samples, evenly spread, by the method of Webster and
-    /// Sainte-Laguë: of buckets with n samples that had k turns, the one with the least (2 k + 1) / n is next. Where all
-    /// turns begin does not depend on the steps before: turns that were taken for certain are counted at once.
+    /// Sainte-Laguë: of buckets with n samples that had k turns, the one with the least (2 k + 1) / n is next. A
+    /// bucket's turns stay within the number of buckets of its share, so that all but the last few need no counting.
     pub(crate) fn turn(&self, step: u64) -> Turn {
         let sizes: Vec<u128> = self.0.iter().map(|bucket| (bucket.samples.end - bucket.samples.start).into()).collect();
         let (total, buckets) = (sizes.iter().sum::<u128>().max(1), sizes.len() as u128);
-        // Shares are met within the number of buckets.
         let certain = |size: &u128| (size * u128::from(step).saturating_sub(buckets) / total).saturating_sub(1);
         let mut turns: Vec<u128> = sizes.iter().map(certain).collect();
         let mut taken: u128 = turns.iter().sum();

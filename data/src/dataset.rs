@@ -65,7 +65,7 @@ impl Dataset {
         let Content { metadata, value_range, images, labels, captions, prompts, checksums } =
             Content::read(path, &file, file_bytes)?;
         let labelled = metadata.classes > 0;
-        let has_checksums = images.have_checksums() && (checksums.labels.is_some() || !labelled);
+        let has_checksums = checksums.images.is_some() && (checksums.labels.is_some() || !labelled);
         let of_labels = labelled.then(|| crc32fast::hash(bytemuck::cast_slice(&labels)));
         let checksums = Checksums { labels: of_labels, ..checksums };
         let range_known = value_range.is_some() || images.dtype() == DType::U8;
@@ -287,7 +287,7 @@ impl Source for Dataset {
             let row = usize::try_from(index).ok().filter(|row| *row < samples);
             let row = row.ok_or(DataError::SampleIndex { index, samples })?;
             if buckets.of_sample(index) != bucket {
-                let shape = |bucket: usize| buckets.all()[bucket].shape.to_vec();
+                let shape = |bucket: usize| buckets.all()[bucket].shape;
                 let found = shape(buckets.of_sample(index));
                 return Err(DataError::OtherShape { index, found, expected: shape(bucket) });
             }

@@ -99,7 +99,7 @@ pub enum DataError {
     MixedImages { name: String, found: String, expected: String },
     /// A sample that does not go into an array beside others.
     #[error("sample {index} is of {found:?} (height, width, channels), the samples beside it of {expected:?}")]
-    OtherShape { index: u64, found: Vec<usize>, expected: Vec<usize> },
+    OtherShape { index: u64, found: [usize; 3], expected: [usize; 3] },
     /// Captions that cannot be told apart.
     #[error("'{name}' does not divide the captions: offsets ascend from 0 to the end, and the text is UTF-8")]
     CaptionOffsets { name: &'static str },

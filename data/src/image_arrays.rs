@@ -87,11 +87,6 @@ impl ImageArrays {
         self.arrays[bucket].images.read_rows(row..row + 1, out)
     }
 
-    /// Whether every array has a checksum in the file.
-    pub fn have_checksums(&self) -> bool {
-        self.arrays.iter().all(|array| array.checksum.is_some())
-    }
-
     /// The checksum of all images' bytes by those written; none if one is missing.
     pub fn checksum(&self) -> Option<u32> {
         let checksums = self.arrays.iter().map(|array| Some((array.checksum?, array.images.ty().bytes())));
@@ -107,18 +102,14 @@ impl ImageArrays {
         failed: impl Fn(hdf5_metno::Error) -> E,
         compare: impl Fn(&str, Option<u32>, u32) -> Result<(), E>,
     ) -> Result<Scan, E> {
-        let mut all: Option<(Scan, usize)> = None;
+        let mut all: Option<Scan> = None;
         for (array, bucket) in self.arrays.iter().zip(self.buckets.all()) {
             let scan = array.images.scan().map_err(&failed)?;
             compare(&array.name, array.checksum, scan.checksum)?;
             let first = bucket.samples.start as usize;
             let scan = Scan { not_finite: scan.not_finite.map(|(row, value)| (first + row, value)), ..scan };
-            let bytes = array.images.ty().bytes();
-            all = Some(match all {
-                None => (scan, bytes),
-                Some((before, length)) => (before.and_then((scan, bytes), length), length + bytes),
-            });
+            all = Some(all.map_or(scan, |before| before.followed_by(scan)));
         }
-        Ok(all.expect("at least one array").0)
+        Ok(all.expect("at least one array"))
     }
 }

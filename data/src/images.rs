@@ -20,6 +20,7 @@ pub(crate) enum Images {
 /// What one pass over all images tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scan {
+    pub bytes: usize,
     /// CRC-32 of their little-endian bytes, row-major.
     pub checksum: u32,
     /// Least and greatest value, without NaN.
@@ -74,7 +75,7 @@ impl Images {
         let (samples, row_bytes) = (self.ty().shape[0], self.row_type().bytes());
         let rows = (BLOCK_BYTES / row_bytes).max(1);
         let mut hasher = crc32fast::Hasher::new();
-        let mut scan = Scan { checksum: 0, range: [f32::MAX, f32::MIN], not_finite: None };
+        let mut scan = Scan { bytes: self.ty().bytes(), checksum: 0, range: [f32::MAX, f32::MIN], not_finite: None };
         // Not a Vec of bytes: this memory is aligned for any element type.
         let mut block = HostArray::zeros(TensorType::new(DType::U8, [rows.min(samples) * row_bytes]));
         for start in (0..samples).step_by(rows) {
@@ -93,10 +94,11 @@ impl Images {
 }
 
 impl Scan {
-    /// Of images that lie behind these `length` bytes, with their own length.
-    pub fn and_then(self, (next, next_length): (Scan, usize), length: usize) -> Scan {
+    /// Of these images and those that lie behind them.
+    pub fn followed_by(self, next: Scan) -> Scan {
         Scan {
-            checksum: joined([(self.checksum, length), (next.checksum, next_length)]),
+            bytes: self.bytes + next.bytes,
+            checksum: joined([(self.checksum, self.bytes), (next.checksum, next.bytes)]),
             range: [self.range[0].min(next.range[0]), self.range[1].max(next.range[1])],
             not_finite: self.not_finite.or(next.not_finite),
         }

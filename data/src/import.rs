@@ -4,7 +4,7 @@ use std::path::Path;
 
 use twinflow_array::{DType, HostArray, TensorType};
 
-use crate::{DataError, Dataset, DatasetInfo, DatasetMetadata, Verify, idx, labels, write_dataset};
+use crate::{DataError, DatasetInfo, DatasetMetadata, Verify, idx, labels, write::write_labelled};
 
 /// Class names of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017, table 2), in label order.
 pub const FASHION_MNIST_CLASSES: [&str; 10] =
@@ -32,6 +32,5 @@ pub fn import_idx(
     let found = TensorType::new(DType::U8, dims);
     let pixels = HostArray::from_bytes(found.clone(), &images.bytes).map_err(|_| DataError::ImageType { found })?;
     let labels = labels::in_range(&labels, metadata.classes)?;
-    write_dataset(&target, &pixels, &labels, metadata)?;
-    Ok(Dataset::open(target, Verify::Yes)?.info())
+    write_labelled(target.as_ref(), &pixels, &labels, metadata, Verify::Yes)
 }

@@ -44,7 +44,8 @@ pub use info::{BucketInfo, Checksums, DatasetInfo};
 pub use loader::{Batch, Loader, StepBatches};
 pub use permutation::Permutation;
 pub use pictures::{
-    Filter, ImportedPictures, PictureFault, PictureOptions, PictureProgress, Shapes, Within, import_pictures,
+    Filter, ImportedPictures, MOST_ASPECT, PictureFault, PictureOptions, PictureProgress, Shapes, Within,
+    import_pictures,
 };
 pub use prefetch::PrefetchLoader;
 pub use prompts::{CaptionLengths, set_tokenizer};

@@ -15,7 +15,7 @@
 //! A file with captions may lack labels: it has no classes then, and every label is 0, which stands for "no class" where
 //! there are none.
 //!
-//! Attributes may be missing in files that other programs wrote; ours have all. Ours are chunked along n, labels i32.
+//! Attributes may be missing in files that other programs wrote; ours have all. Ours are chunked along n, or contiguous where pictures were imported; labels are i32.
 //! Strings are UTF-8 of fixed length (readers take variable length too, which h5py writes), and the format is that of
 //! HDF5 1.10: so the library keeps a checksum on every piece of the file's own structure, and damage there is an error
 //! instead of whatever an unchecked offset leads to. Older formats and variable-length strings have none.

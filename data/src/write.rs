@@ -35,7 +35,7 @@ const BLOCK_BYTES: usize = 4 << 20;
 /// Writes a dataset file: `images` u8 or f32 (about in `[-1, 1]`) `[n, height, width, channels]`, one label per image.
 ///
 /// The file appears under its name only when it is complete and on disk: it is written to a temporary name in the same
-/// folder (made if missing), synced and renamed, and replaces an older file of that name. Gives what is known about it.
+/// folder (made if missing), synced and renamed, and replaces an older file of that name.
 ///
 /// # Errors
 /// [`DataError::ImageType`], [`DataError::NotFinite`], [`DataError::CountMismatch`], [`DataError::LabelRange`],
@@ -46,11 +46,21 @@ pub fn write_dataset(
     images: &HostArray,
     labels: &[i32],
     metadata: &DatasetMetadata,
+) -> Result<(), DataError> {
+    write_labelled(path.as_ref(), images, labels, metadata, Verify::No).map(drop)
+}
+
+/// [`write_dataset`], with the file read back before it appears.
+pub(crate) fn write_labelled(
+    path: &Path,
+    images: &HostArray,
+    labels: &[i32],
+    metadata: &DatasetMetadata,
+    verify: Verify,
 ) -> Result<DatasetInfo, DataError> {
-    let path = path.as_ref();
     let shape = check_images(images)?;
     check_labels(labels, shape[0], metadata)?;
-    publish(path, metadata, Verify::No, |file| {
+    publish(path, metadata, verify, |file| {
         let value_range = match images.as_slice::<f32>() {
             Ok(pixels) => write_images(file, shape, pixels).map(|()| [-1.0, 1.0])?,
             Err(_) => write_images(file, shape, images.bytes()).map(|()| BYTE_RANGE)?,

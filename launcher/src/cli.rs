@@ -92,9 +92,6 @@ pub enum Command {
     },
 }
 
-/// The longest side of a picture.
-const MOST_PIXELS: usize = 8192;
-
 /// Where a config comes from.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConfigArgs {
@@ -314,10 +311,13 @@ pub enum GraphFormat {
     Program,
 }
 
-/// Width and height.
+/// The longest side of a picture, in pixels.
+const MOST_SIDE: usize = 8192;
+
+/// Width and height, in pixels.
 fn size(text: &str) -> Result<[usize; 2], &'static str> {
     let sides = text.split_once('x').and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
-    let fits = |side: &usize| (1..=MOST_PIXELS).contains(side);
+    let fits = |side: &usize| (1..=MOST_SIDE).contains(side);
     sides.filter(|sides| sides.iter().all(fits)).ok_or("width and height are needed, such as 384x256")
 }
 

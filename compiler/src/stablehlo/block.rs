@@ -56,36 +56,6 @@ impl Block {
         take(&mut self.functions)
     }
 
-    /// What `body` writes for its arguments, as a function of its own that XLA does not take apart: no loop outside makes
-    /// its result's elements anew, as it does with expressions of elements that several loops read. (Barriers do not do
-    /// this on CPUs: they go before loops are joined.)
-    pub fn apart(
-        &mut self,
-        operands: &[&Value],
-        ty: &TensorType,
-        body: impl FnOnce(&[Value], &mut Block) -> Value,
-    ) -> Value {
-        let name = format!("@apart_{}", self.functions.len());
-        let arguments: Vec<Value> =
-            operands.iter().map(|value| Value { name: self.fresh(), ty: value.ty.clone() }).collect();
-        let declared: Vec<String> =
-            arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir())).collect();
-        let (outer, indent) = (take(&mut self.text), replace(&mut self.indent, 1));
-        self.line(&format!("func.func private {name}({}) -> {} {{", declared.join(", "), ty.mlir()));
-        self.indented(|block| {
-            let result = body(&arguments, block);
-            block.line(&format!("return {} : {}", result.name, result.ty.mlir()));
-        });
-        self.line("}");
-        self.indent = indent;
-        let function = replace(&mut self.text, outer);
-        self.functions.push(function);
-        let names: Vec<&str> = operands.iter().map(|value| value.name.as_str()).collect();
-        let attributes = "{mhlo.frontend_attributes = {inlineable = \"false\"}}";
-        let types = signature(operands, std::slice::from_ref(ty));
-        self.emit(&format!("func.call {name}({}) {attributes} : {types}", names.join(", ")), ty)
-    }
-
     /// An empty block, with products written so; `locations` has each operation followed by where it comes from.
     pub fn new(products: Products, locations: bool) -> Self {
         Block { products, locations, ..Block::default() }
@@ -237,16 +207,49 @@ impl Block {
         let (left, results) = self.results(types);
         let names: Vec<&str> = operands.iter().map(|value| value.name.as_str()).collect();
         self.line(&format!("{left}\"{op}\"({}) <{{{attributes}}}> ({{", names.join(", ")));
-        let arguments: Vec<Value> = arguments.iter().map(|ty| Value { name: self.fresh(), ty: ty.clone() }).collect();
-        let declared: Vec<String> =
-            arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir())).collect();
-        self.line(&format!("^bb0({}):", declared.join(", ")));
+        let (arguments, declared) = self.arguments(arguments.iter());
+        self.line(&format!("^bb0({declared}):"));
         self.indented(|block| {
             let result = body(&arguments, block);
             block.line(&format!("stablehlo.return {} : {}", result.name, result.ty.mlir()));
         });
         self.line(&format!("}}) : {}{}", signature(operands, types), self.location));
         results
+    }
+
+    /// What `body` writes for its arguments, as a function of its own that XLA does not take apart: no loop outside makes
+    /// its result's elements anew, as it does with expressions of elements that several loops read. (Barriers do not do
+    /// this on CPUs: they go before loops are joined.)
+    pub fn apart(
+        &mut self,
+        operands: &[&Value],
+        ty: &TensorType,
+        body: impl FnOnce(&[Value], &mut Block) -> Value,
+    ) -> Value {
+        let name = format!("@apart_{}", self.functions.len());
+        let (arguments, declared) = self.arguments(operands.iter().map(|value| &value.ty));
+        let (outer, indent) = (take(&mut self.text), replace(&mut self.indent, 1));
+        self.line(&format!("func.func private {name}({declared}) -> {} {{", ty.mlir()));
+        self.indented(|block| {
+            let result = body(&arguments, block);
+            block.line(&format!("return {} : {}", result.name, result.ty.mlir()));
+        });
+        self.line("}");
+        self.indent = indent;
+        let function = replace(&mut self.text, outer);
+        self.functions.push(function);
+        let names: Vec<&str> = operands.iter().map(|value| value.name.as_str()).collect();
+        let attributes = "{mhlo.frontend_attributes = {inlineable = \"false\"}}";
+        let types = signature(operands, std::slice::from_ref(ty));
+        self.emit(&format!("func.call {name}({}) {attributes} : {types}", names.join(", ")), ty)
+    }
+
+    /// Values for these types, and how the head of a function or region declares them.
+    fn arguments<'a>(&mut self, types: impl Iterator<Item = &'a TensorType>) -> (Vec<Value>, String) {
+        let arguments: Vec<Value> = types.map(|ty| Value { name: self.fresh(), ty: ty.clone() }).collect();
+        let declared = arguments.iter().map(|value| format!("{}: {}", value.name, value.ty.mlir()));
+        let declared = declared.collect::<Vec<_>>().join(", ");
+        (arguments, declared)
     }
 
     /// [`Block::with_region`] with one result, whose region adds two scalars.

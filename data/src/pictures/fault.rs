@@ -65,8 +65,8 @@ impl fmt::Display for Within {
 
 /// Pillow's own limit, twice its warning.
 pub(crate) const MOST_PIXELS: usize = 178_956_970;
-/// The longest side over the shortest.
-pub(crate) const MOST_ASPECT: usize = 20;
+/// The longest side of a picture over the shortest; others are refused.
+pub const MOST_ASPECT: usize = 20;
 
 /// Refuses sizes that no square is made of.
 pub(crate) fn check_size(width: usize, height: usize) -> Result<(), PictureFault> {

@@ -25,7 +25,7 @@ use crate::{
     write::{ImagesInFile, write_captioned},
 };
 
-/// Pixels held in memory at once: enough for the cores, small beside a picture's own pixels.
+/// Pixels of a block, of which two are in memory: enough for the cores, small beside a picture's own pixels.
 const BLOCK_BYTES: usize = 32 << 20;
 const MOST_IN_BLOCK: usize = 64;
 

@@ -15,7 +15,7 @@ mod spool;
 mod table;
 mod texts;
 
-pub use fault::{PictureFault, Within};
+pub use fault::{MOST_ASPECT, PictureFault, Within};
 pub use fit::Filter;
 pub use import::{ImportedPictures, PictureOptions, PictureProgress, import_pictures};
 pub use shapes::Shapes;

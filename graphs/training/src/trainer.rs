@@ -108,7 +108,7 @@ impl Trainer {
         let other = Trainer::new(StepConfig { data, ..self.config.clone() })?;
         let (own, others) = (self.parameter_spec(), other.parameter_spec());
         let is_same = own.leaves() == others.leaves() && !self.config.model.has_weights_per_pixel();
-        if is_same || sample == self.config.data.sample { Ok(other) } else { Err(ConfigError::OneShape) }
+        if is_same { Ok(other) } else { Err(ConfigError::OneShape) }
     }
 
     /// Built from [`StepConfig::model`] for the data of the run.

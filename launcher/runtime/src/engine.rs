@@ -40,10 +40,8 @@ pub struct Engine<'a> {
     trainers: Arc<[Trainer]>,
     devices: Arc<Devices>,
     world: &'a World,
-    /// By the number of the shape, as its turn comes.
-    programs: BTreeMap<usize, Programs>,
-    /// The phase that they are of.
-    compiled_phase: usize,
+    /// By phase and number of the shape, as its turn comes; of one phase at a time.
+    programs: BTreeMap<(usize, usize), Programs>,
     /// The phase that has begun.
     phase: usize,
     /// The same on every device.
@@ -72,7 +70,7 @@ impl<'a> Engine<'a> {
         let states = devices.all().iter().map(|device| to_device(state, device));
         let states = states.collect::<Result<Vec<_>, _>>().or_report()?;
         let phase = state.phase.to_f64()[0] as usize;
-        Ok(Engine { trainers, devices, world, programs: BTreeMap::new(), compiled_phase: phase, phase, states })
+        Ok(Engine { trainers, devices, world, programs: BTreeMap::new(), phase, states })
     }
 
     /// The state, on the first device.
@@ -82,16 +80,13 @@ impl<'a> Engine<'a> {
 
     /// Whether the programs of a phase are compiled for samples of the shape of that number.
     pub fn is_ready_for(&self, phase: usize, bucket: usize) -> bool {
-        self.compiled_phase == phase && self.programs.contains_key(&bucket)
+        self.programs.contains_key(&(phase, bucket))
     }
 
     /// What compiles the programs of a phase for a shape, in any thread, for [`Engine::install`]. Those of another phase
     /// go first, so that the memory never holds both.
     pub fn compiling(&mut self, phase: usize, bucket: usize) -> impl FnOnce() -> Result<Programs> + Send + 'static {
-        if self.compiled_phase != phase {
-            self.programs.clear();
-            self.compiled_phase = phase;
-        }
+        self.programs.retain(|(compiled, _), _| *compiled == phase);
         let known = self.programs.values().find_map(|programs| match programs {
             Programs::Split { update, .. } => Some(update.clone()),
             Programs::Fused(_) => None,
@@ -104,9 +99,9 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Makes these the programs that [`Engine::step`] runs for a shape.
-    pub fn install(&mut self, bucket: usize, programs: Programs) {
-        self.programs.insert(bucket, programs);
+    /// Makes these the programs that [`Engine::step`] runs in a phase for a shape.
+    pub fn install(&mut self, phase: usize, bucket: usize, programs: Programs) {
+        self.programs.insert((phase, bucket), programs);
     }
 
     /// Begins a phase, unless the state is in it already: what its method keeps starts anew.
@@ -126,12 +121,12 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// One optimizer step on each device's batch of samples of one shape, in the phase prepared.
+    /// One optimizer step on each device's batch of samples of one shape, in the phase that has begun.
     ///
     /// # Errors
     /// The plugin's; the state is lost then.
     pub fn step(&mut self, bucket: usize, batches: Vec<Batch<Buffer>>) -> Result<StepOutcome> {
-        let programs = self.programs.get(&bucket).expect("install comes before step");
+        let programs = self.programs.get(&(self.phase, bucket)).expect("install and begin come before step");
         let states = std::mem::take(&mut self.states);
         let mut communication = Duration::ZERO;
         let results = match programs {

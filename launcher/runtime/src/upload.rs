@@ -42,12 +42,13 @@ impl Uploader {
     ) -> Result<Vec<Batch<Buffer>>> {
         let of_device = |(place, device): (usize, &Device)| {
             let micro_batches: Vec<&data::Batch> = batches.iter().map(|micro_batch| &micro_batch[place]).collect();
-            to_device(&self.batch(&micro_batches, step, &self.specs[bucket])?, device).or_report()
+            to_device(&self.batch(&micro_batches, (step, bucket))?, device).or_report()
         };
         devices.iter().enumerate().map(of_device).collect()
     }
 
-    fn batch(&self, micro_batches: &[&data::Batch], step: u64, spec: &Batch<TensorType>) -> Result<Batch<HostArray>> {
+    fn batch(&self, micro_batches: &[&data::Batch], (step, bucket): (u64, usize)) -> Result<Batch<HostArray>> {
+        let spec = &self.specs[bucket];
         let field = |(path, ty): (&ParamPath, &TensorType)| {
             let fields = micro_batches.iter().map(|batch| batch.fields.get(path.as_str()));
             let fields = fields.collect::<Option<Vec<_>>>();
@@ -109,8 +110,8 @@ mod tests {
             null_condition: Condition::of_labels(field(DType::I32, &[1])),
             rows: field(DType::U32, &[2, 4]),
         };
-        let batch = Uploader::new(Vec::new(), 8, spec.null_condition.null(2))
-            .batch(&[&batches[0][0], &batches[1][0]], 5, &spec)
+        let batch = Uploader::new(vec![spec.clone()], 8, spec.null_condition.null(2))
+            .batch(&[&batches[0][0], &batches[1][0]], (5, 0))
             .unwrap();
         assert_eq!(leaves(&types_of(&batch)), leaves(&spec));
         assert_eq!(batch.rows.as_slice::<u32>().unwrap(), [0, 1, 4, 5, 2, 3, 6, 7]);
@@ -127,8 +128,8 @@ mod tests {
             null_condition: Condition::default(),
             rows: TensorType::new(DType::U32, [1, 4]),
         };
-        let error = Uploader::new(Vec::new(), 4, Condition::default())
-            .batch(&[&batches[0][0]], 0, &spec)
+        let error = Uploader::new(vec![spec], 4, Condition::default())
+            .batch(&[&batches[0][0]], (0, 0))
             .unwrap_err()
             .to_string();
         assert_eq!(error, "the dataset's field 'labels' makes batches of i32[1, 4], the model reads f32[1, 4]");

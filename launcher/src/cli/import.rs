@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-/// Pictures with a greater ratio of their sides are refused anyway.
-const MOST_ASPECT: f64 = 20.0;
+use twinflow_data::MOST_ASPECT;
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
@@ -102,7 +100,7 @@ fn range(text: &str) -> Result<[f64; 2], &'static str> {
 
 /// A ratio of at least 1.
 fn aspect(text: &str) -> Result<f64, &'static str> {
-    let ratio = text.parse().ok().filter(|ratio: &f64| (1.0..=MOST_ASPECT).contains(ratio));
+    let ratio = text.parse().ok().filter(|ratio: &f64| (1.0..=MOST_ASPECT as f64).contains(ratio));
     ratio.ok_or("a number from 1 to 20 is needed")
 }
 

@@ -120,6 +120,9 @@ impl ResolvedConfig {
     /// As [`ResolvedConfig::trainer`].
     pub fn trainers(&self, processes: usize, buckets: &Buckets) -> Result<Arc<[Trainer]>, SettingError> {
         let trainer = self.trainer(processes)?;
+        if buckets.all().len() == 1 {
+            return Ok([trainer].into());
+        }
         let of_bucket = |bucket: &Bucket| trainer.for_samples(bucket.shape).map_err(|error| self.refused(&error));
         buckets.all().iter().map(of_bucket).collect()
     }

@@ -63,7 +63,7 @@ pub fn write_hdf5(samples: &SampleSet, path: &Path, made_by: &str, classes: usiz
     };
     // Samples of data without classes are of one.
     let metadata = DatasetMetadata::new("samples", made_by, classes.max(1));
-    write_dataset(path, &images, &samples.labels, &metadata).map(drop).or_report()
+    write_dataset(path, &images, &samples.labels, &metadata).or_report()
 }
 
 /// Makes the folder that a file is to be in.

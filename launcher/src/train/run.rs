@@ -96,7 +96,7 @@ fn enter(
         let shape = if trainers.len() > 1 { format!(" for pictures of {width} x {height}") } else { String::new() };
         observers.progress.say(&format!("compiling the {name} step{shape} ..."));
         let Some(programs) = stop.unless_made(world, engine.compiling(phase, bucket))? else { return Ok(false) };
-        engine.install(bucket, programs);
+        engine.install(phase, bucket, programs);
     }
     engine.begin(phase)?;
     Ok(true)
