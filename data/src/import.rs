@@ -18,7 +18,7 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] =
 ///
 /// # Errors
 /// [`DataError::Io`], [`DataError::IdxMagic`], [`DataError::IdxDims`] and [`DataError::IdxLength`] for bad IDX files,
-/// [`DataError::NotOneHot`], and those of [`write_dataset`].
+/// [`DataError::NotOneHot`], and those of [`crate::write_dataset`].
 pub fn import_idx(
     images: impl AsRef<Path>,
     labels: impl AsRef<Path>,
